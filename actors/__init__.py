@@ -1,0 +1,1 @@
+"""What a charger is: plain Python, with no Ray, no database, no sockets and no clock of its own."""

@@ -1,0 +1,1 @@
+"""What the standard's words mean, as values and pure functions."""

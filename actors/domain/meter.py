@@ -1,0 +1,184 @@
+"""Energy from meter values: a clean, never falling Wh series out of what stations really send.
+
+The rules are the standard's defaults and the field's traps: units and multipliers, phases to be summed, registers that
+start at any value, restart at zero or dip for one sample, several samples of one moment, readings of unset clocks.
+Sources: OCPP 2.0.1 part 2, J01, J02 and SampledValueType.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from actors.domain.moment import believable
+from actors.ocpp.messages import MeterValue, SampledValue
+
+REGISTER: Final = "Energy.Active.Import.Register"
+INTERVAL: Final = "Energy.Active.Import.Interval"
+POWER: Final = "Power.Active.Import"
+
+_TO_BASE: Final = {"kwh": 1000.0, "kw": 1000.0, "kva": 1000.0, "kvar": 1000.0, "kvarh": 1000.0, "mwh": 1e6, "mw": 1e6}
+_PHASES: Final = ("L1", "L2", "L3")
+_RANK: Final = {"Transaction.Begin": 2, "Transaction.End": 2}
+
+
+class Reading(msgspec.Struct, frozen=True, array_like=True):
+    """What one moment says about energy: at most one register, one interval, one power."""
+
+    at: datetime
+    register_wh: float | None
+    interval_wh: float | None
+    power_w: float | None
+    soc_percent: float | None = None
+
+
+class EnergyPoint(msgspec.Struct, frozen=True):
+    """A point of the charging curve: energy since the start of the transaction, power if known."""
+
+    at: datetime
+    energy_wh: float
+    power_w: float | None
+    soc_percent: float | None = None
+
+
+class EnergyMeter(msgspec.Struct):
+    """The running state of one transaction's energy; fold readings into it in order of time.
+
+    `energy_wh` never falls. A register that falls is believed only when the next reading confirms it: then it has
+    been reset and counts on from zero; when it is back where it was, the fall was a glitch.
+    """
+
+    last_at: datetime | None = None
+    first_register_wh: float | None = None
+    last_register_wh: float | None = None
+    last_register_at: datetime | None = None
+    fallen_to_wh: float | None = None
+    energy_wh: float = 0.0
+    power_w: float | None = None
+    soc_percent: float | None = None
+    resets: int = 0
+
+    def add(self, reading: Reading) -> None:
+        """Fold in one reading, not earlier than the last one."""
+        if reading.register_wh is not None:
+            self._register(reading.register_wh, reading.at)
+        elif reading.interval_wh is not None and self.last_register_wh is None:
+            self.energy_wh += max(0.0, reading.interval_wh)
+        if reading.power_w is not None:
+            self.power_w = reading.power_w
+        if reading.soc_percent is not None:
+            self.soc_percent = reading.soc_percent
+        self.last_at = reading.at
+
+    def _register(self, register_wh: float, at: datetime) -> None:
+        last, last_at = self.last_register_wh, self.last_register_at
+        if last is None or last_at is None:
+            self.first_register_wh = register_wh
+        elif register_wh >= last:
+            self.energy_wh += register_wh - last
+        elif last - register_wh <= _JITTER_WH:
+            return
+        elif self.fallen_to_wh is None:
+            self.fallen_to_wh = register_wh
+            return
+        else:
+            # What a reset register shows first was drawn since the last reading, if any car could have drawn it.
+            hours = (at - last_at).total_seconds() / 3600
+            first = self.fallen_to_wh if self.fallen_to_wh <= _MAX_POWER_W * hours else 0.0
+            self.energy_wh += first + max(0.0, register_wh - self.fallen_to_wh)
+            self.resets += 1
+        self.last_register_wh, self.last_register_at, self.fallen_to_wh = register_wh, at, None
+
+    def late(self, readings: Iterable[Reading]) -> bool:
+        """Tell whether any reading is earlier than what is folded in already."""
+        last = self.last_at
+        return last is not None and any(reading.at < last for reading in readings)
+
+
+_JITTER_WH: Final = 2.0
+"""A fall this small is rounding between two displays of one register, not a reset."""
+
+_MAX_POWER_W: Final = 500_000.0
+"""More than any car charges with."""
+
+
+def readings(values: Iterable[MeterValue], received_at: datetime) -> list[Reading]:
+    """Reduce meter values to one reading a moment, in order of time.
+
+    A moment that the station's clock cannot mean is replaced by `received_at`.
+    """
+    moments: dict[datetime, list[SampledValue]] = {}
+    for value in values:
+        at = value.timestamp if believable(value.timestamp, received_at) else received_at
+        moments.setdefault(at, []).extend(value.sampled_value)
+    return [reading for at in sorted(moments) if (reading := _reading(at, moments[at])) is not None]
+
+
+def curve(all_readings: Iterable[Reading]) -> list[EnergyPoint]:
+    """Return the charging curve of a transaction from its readings, in any order."""
+    meter, points = EnergyMeter(), []
+    for reading in merged(all_readings):
+        meter.add(reading)
+        points.append(EnergyPoint(reading.at, round(meter.energy_wh, 3), reading.power_w, reading.soc_percent))
+    return points
+
+
+def merged(all_readings: Iterable[Reading]) -> list[Reading]:
+    """Sort readings and join those of one moment, so that a repeat or a second message adds nothing twice."""
+    moments: dict[datetime, Reading] = {}
+    for new in all_readings:
+        old = moments.get(new.at)
+        moments[new.at] = new if old is None else _join(old, new)
+    return [moments[at] for at in sorted(moments)]
+
+
+def _join(old: Reading, new: Reading) -> Reading:
+    registers = [r for r in (old.register_wh, new.register_wh) if r is not None]
+    return Reading(
+        old.at,
+        max(registers, default=None),
+        old.interval_wh if old.interval_wh is not None else new.interval_wh,
+        old.power_w if old.power_w is not None else new.power_w,
+        old.soc_percent if old.soc_percent is not None else new.soc_percent,
+    )
+
+
+def _reading(at: datetime, samples: list[SampledValue]) -> Reading | None:
+    reading = Reading(
+        at,
+        register_wh=_total(samples, REGISTER),
+        interval_wh=_total(samples, INTERVAL),
+        power_w=_total(samples, POWER),
+        soc_percent=_total(samples, "SoC"),
+    )
+    if reading.register_wh is None and reading.interval_wh is None and reading.power_w is None:
+        return reading if reading.soc_percent is not None else None
+    return reading
+
+
+def _total(samples: list[SampledValue], measurand: str) -> float | None:
+    """Pick a measurand's value: outlet before elsewhere, Begin/End before periodic, total before sum of phases."""
+    fitting = [s for s in samples if s.measurand == measurand and s.value is not None]
+    if not fitting:
+        return None
+    if len(fitting) > 1:
+        if any(s.location == "Outlet" for s in fitting):
+            fitting = [s for s in fitting if s.location == "Outlet"]
+        best = max(_RANK.get(s.context, 1) for s in fitting)
+        fitting = [s for s in fitting if _RANK.get(s.context, 1) == best]
+    totals = [base_value(s) for s in fitting if s.phase is None]
+    if totals:
+        return totals[-1]
+    phases = {s.phase.removesuffix("-N"): base_value(s) for s in fitting if s.phase is not None}
+    return sum(phases[p] for p in _PHASES if p in phases) if any(p in phases for p in _PHASES) else None
+
+
+def base_value(sample: SampledValue) -> float:
+    """Return a numeric sample in its base unit (Wh, W, A, V, ...)."""
+    value, unit = sample.value or 0.0, sample.unit_of_measure
+    if unit is None:
+        return value
+    return value * _TO_BASE.get(unit.unit.lower(), 1.0) * 10.0 ** max(-30, min(30, unit.multiplier))

@@ -1,0 +1,67 @@
+"""A charging station as the platform remembers it: identity, registration, connection, connectors."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+Registration = Literal["Accepted", "Pending", "Rejected"]
+
+MAX_VIOLATIONS: Final = 50
+
+
+class ConnectorState(msgspec.Struct):
+    """The last known state of a connector; `vendor_status` is the finer 1.6 word."""
+
+    status: str
+    at: datetime
+    vendor_status: str | None = None
+    error_code: str | None = None
+
+
+class Station(msgspec.Struct):
+    """The hard state of a station, one row of the database. It outlives sockets, hosts and restarts.
+
+    `admission` and `validation` are an admin's choice for this station and override the platform's rules.
+    """
+
+    station_id: str
+    vendor_name: str = ""
+    model: str = ""
+    serial_number: str | None = None
+    firmware_version: str | None = None
+    ocpp_version: str | None = None
+    registration: Registration | None = None
+    admission: Registration | None = None
+    validation: Literal["tolerant", "strict"] | None = None
+    password_digest: str | None = None
+    boot_reason: str | None = None
+    booted_at: datetime | None = None
+    conn_epoch: int = 0
+    gateway_id: str | None = None
+    connected_at: datetime | None = None
+    disconnected_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    next_transaction_id: int = 1
+    connectors: dict[str, ConnectorState] = {}
+    violations: dict[str, int] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether a gateway holds a socket of this station."""
+        return self.gateway_id is not None
+
+    def record_violation(self, action: str, keyword: str, path: str) -> bool:
+        """Count a forgiven violation; tell whether it is worth writing now (new, or its count has doubled)."""
+        key = f"{action} {path} {keyword}"
+        if key not in self.violations and len(self.violations) >= MAX_VIOLATIONS:
+            return False
+        count = self.violations[key] = self.violations.get(key, 0) + 1
+        return count & (count - 1) == 0
+
+
+def connector_key(evse_id: int, connector_id: int) -> str:
+    """Name a connector inside its station: `evse/connector`; 0 stands for the whole above it."""
+    return f"{evse_id}/{connector_id}"

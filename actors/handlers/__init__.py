@@ -1,0 +1,1 @@
+"""One handler per message, grouped by OCPP functional block; `routes` and `commands` are the tables."""

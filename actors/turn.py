@@ -1,0 +1,124 @@
+"""One turn of one charger: what a handler may read, and what it wants sent, stored and told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import blake2b
+from uuid import UUID
+
+import msgspec
+import orjson
+
+from actors.domain.command import Command
+from actors.domain.meter import Reading, readings
+from actors.domain.records import BusinessEvent, LiveEvent, Row
+from actors.domain.station import Station
+from actors.domain.token import TokenRules
+from actors.domain.transaction import ChargingTransaction
+from actors.ocpp.frames import Call, Json, OcppVersion
+from actors.ocpp.messages import MeterValue
+from actors.ports import Facts
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """The platform's choices that a charger obeys; a station's own choices go before them."""
+
+    heartbeat_interval_s: int = 300
+    retry_interval_s: int = 60
+    call_timeout_s: float = 30.0
+    answers_kept: int = 4
+    keep_answers_s: float = 60.0
+    max_nesting: int = 64
+    strict: bool = False
+    accept_unknown_stations: bool = False
+    require_password: bool = False
+    accept_boot: bool = True
+    tokens: TokenRules = TokenRules()
+    max_queued_commands: int = 100
+    seen_write_interval_s: float = 900.0
+
+
+class Turn:
+    """The scratch pad of one turn. Nothing in it leaves the host before its rows are committed."""
+
+    __slots__ = (
+        "_digest",
+        "_readings",
+        "call",
+        "closes",
+        "facts",
+        "finished",
+        "frames",
+        "live",
+        "now",
+        "payload",
+        "rows",
+        "rules",
+        "station",
+        "transactions",
+        "version",
+    )
+
+    def __init__(
+        self, station: Station, transactions: dict[str, ChargingTransaction], rules: Rules, now: datetime
+    ) -> None:
+        self.station = station
+        self.transactions = transactions
+        """The open ones, by the wire's transaction id."""
+        self.rules = rules
+        self.now = now
+        self.facts = Facts()
+        self.version = OcppVersion.V201
+        self.call: Call | None = None
+        self.payload = b"{}"
+        """The request's payload as received, JSON."""
+        self.rows: list[Row] = []
+        self.frames: list[bytes] = []
+        """To send to the station, in order, after the commit."""
+        self.live: list[LiveEvent] = []
+        self.finished: list[Command] = []
+        self.closes: list[tuple[str, int]] = []
+        """Older sockets to close: (gateway_id, conn_epoch)."""
+        self._digest: str | None = None
+        self._readings: list[Reading] | None = None
+
+    def save(self, row: Row) -> None:
+        """Store `row` with this turn; the same object twice is stored once."""
+        if not any(row is known for known in self.rows):
+            self.rows.append(row)
+
+    def tell(self, kind: str, **data: object) -> None:
+        """Write a business event with this turn."""
+        self.rows.append(BusinessEvent(kind, self.station.station_id, self.now, data))
+
+    def show(self, kind: str, data: Json) -> None:
+        """Show a live event to who watches."""
+        self.live.append(LiveEvent(kind, self.station.station_id, self.now, data))
+
+    @property
+    def digest(self) -> str:
+        """A digest of the request's content, without `offline`: a repeat may be marked so when the first was not."""
+        if self._digest is None:
+            content = self.payload
+            if b'"offline"' in content:
+                fields = orjson.loads(content)
+                fields.pop("offline", None)
+                content = orjson.dumps(fields)
+            self._digest = blake2b(content, digest_size=12).hexdigest()
+        return self._digest
+
+    def readings(self, values: Sequence[MeterValue]) -> list[Reading]:
+        """Reduce the request's meter values, once."""
+        if self._readings is None:
+            self._readings = readings(values, self.now)
+        return self._readings
+
+    def transaction(self, transaction_id: str) -> ChargingTransaction | None:
+        """Return a transaction that is open or was fetched."""
+        return self.transactions.get(transaction_id) or self.facts.transactions.get(transaction_id)
+
+
+def remote_start_id(command_id: str) -> int:
+    """Derive a positive 31-bit remoteStartId from a command's id, for callers who give none."""
+    return UUID(command_id).int % (2**31 - 1) + 1

@@ -1,0 +1,109 @@
+"""The edge gateway: listens for stations, carries their frames to hosts and the hosts' frames to them.
+
+A plain class; cluster/gateway/server.py runs it as a Ray actor. Several gateways share one port through SO_REUSEPORT.
+
+Hard state: none. Lost on a crash: sockets (stations reconnect) and unanswered frames (stations send them again).
+Must not know: OCPP messages, Ray.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from websockets.frames import CloseCode
+
+from cluster import batch
+from cluster.gateway.edge import Edge, GatewayStats
+from cluster.gateway.ports import HostKey, Ingest, Router
+from cluster.gateway.station import StationSocket
+from cluster.gateway.uplink import Uplink
+from configs.settings import Gateway as GatewaySettings
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 4096
+_SWEEPS_PER_TIMEOUT = 4
+
+
+class Gateway:
+    """One gateway; create it inside a running event loop. `password_key` is the platform's key for password hashes."""
+
+    def __init__(
+        self,
+        gateway_id: str,
+        settings: GatewaySettings,
+        password_key: bytes,
+        router: Router,
+        connect: Callable[[HostKey], Ingest],
+    ) -> None:
+        self._settings = settings
+        uplink = Uplink(router, connect, settings.window, settings.max_batch_items)
+        self._edge = Edge(gateway_id, settings, password_key, uplink)
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        shortest_s = min(settings.ping_interval_s, settings.pong_timeout_s, settings.handshake_timeout_s)
+        self._sweep_interval_s = shortest_s / _SWEEPS_PER_TIMEOUT
+
+    async def start(self) -> tuple[str, int]:
+        """Listen; returns the bound host and port."""
+        edge = self._edge
+        self._server = await edge.loop.create_server(
+            lambda: StationSocket(edge), self._settings.host, self._settings.port, reuse_port=True, backlog=_BACKLOG
+        )
+        self._sweeper = edge.loop.call_later(self._sweep_interval_s, self._sweep)
+        host, port = self._server.sockets[0].getsockname()[:2]
+        log.info("gateway listening", extra={"gateway_id": edge.gateway_id, "host": host, "port": port})
+        return host, port
+
+    def push(self, pushes: bytes) -> bytes:
+        """Send or close as hosts ask; returns for each whether the socket of that very `conn_epoch` was open here.
+
+        A host may push as soon as it has decided to admit; the socket is there only after its Admitted arrived here, so
+        False shortly after an admission means "not yet".
+        """
+        return batch.encode([self._push(push) for push in batch.decode_pushes(pushes)])
+
+    def _push(self, push: batch.Push) -> bool:
+        socket = self._edge.stations.get(push.station_id)
+        if socket is None or socket.conn_epoch != push.conn_epoch:
+            return False
+        try:
+            if isinstance(push, batch.Send):
+                return socket.send(push.data)
+            socket.close(push.code, push.reason)
+        except Exception:  # one broken push must not stop the others of its batch
+            log.exception("push not delivered", extra={"station_id": push.station_id})
+            return False
+        return True
+
+    def stats(self) -> GatewayStats:
+        """Return counters since the start and what is connected now."""
+        return self._edge.stats()
+
+    async def close(self) -> None:
+        """Stop listening, close every socket with 1001, deliver what was read; takes at most twice `pong_timeout_s`."""
+        if self._server is None:
+            return
+        self._server.close()
+        for socket in tuple(self._edge.sockets):
+            socket.close(CloseCode.GOING_AWAY, "the gateway is stopping")
+        await self._edge.wait_empty(self._settings.pong_timeout_s)
+        for socket in tuple(self._edge.sockets):
+            socket.abort("the gateway is stopping")
+        if not await self._edge.uplink.drain(self._settings.pong_timeout_s):
+            log.warning("gateway stopped with unanswered items", extra={"gateway_id": self._edge.gateway_id})
+        await self._edge.uplink.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    def _sweep(self) -> None:
+        edge = self._edge
+        self._sweeper = edge.loop.call_later(self._sweep_interval_s, self._sweep)
+        now = edge.loop.time()
+        for socket in tuple(edge.sockets):
+            try:
+                socket.sweep(now)
+            except Exception:  # one broken socket must not stop the watch over the others
+                log.exception("sweep failed", extra={"station_id": socket.station_id})

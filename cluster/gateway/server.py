@@ -1,0 +1,102 @@
+"""The gateway as a Ray actor: hosts' actor handles become `Ingest`, Ray's errors become HostUnavailable.
+
+cluster/fleet.py applies Ray's decorator and options to `GatewayActor`. The only file of this package that imports Ray.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from ray.exceptions import RayError, RayTaskError
+
+from cluster.gateway.edge import GatewayStats
+from cluster.gateway.gateway import Gateway
+from cluster.gateway.ports import HostKey, HostUnavailable, Router
+from configs.settings import Gateway as GatewaySettings
+
+_INGEST_TIMEOUT_S = 30.0
+"""A cut-off node makes calls hang for about a minute until Ray gives up; another host owns its stations by then."""
+
+
+class IngestMethod(Protocol):
+    """The `ingest` method of a host's actor handle."""
+
+    def remote(self, batch: bytes) -> Awaitable[bytes]:
+        """Call it."""
+
+
+class HostHandle(Protocol):
+    """The actor handle of a ChargerHost, as far as a gateway uses it."""
+
+    @property
+    def ingest(self) -> IngestMethod:
+        """The method that takes batches."""
+
+
+Resolve = Callable[[HostKey], HostHandle]
+"""Looks up a host's actor handle; may block, and raises ValueError when there is none."""
+
+
+class RayIngest:
+    """One host behind its actor handle, looked up when first needed and again after a failure."""
+
+    def __init__(self, host_key: HostKey, resolve: Resolve) -> None:
+        self._host_key = host_key
+        self._resolve = resolve
+        self._handle: HostHandle | None = None
+
+    async def ingest(self, batch: bytes) -> bytes:
+        """Call the host; an exception raised inside its `ingest` comes out as it is."""
+        try:
+            if self._handle is None:
+                self._handle = await asyncio.to_thread(self._resolve, self._host_key)
+            return await asyncio.wait_for(self._handle.ingest.remote(batch), _INGEST_TIMEOUT_S)
+        except RayTaskError:
+            raise
+        except (RayError, TimeoutError, ValueError) as error:
+            self._handle = None
+            raise HostUnavailable(f"{type(error).__name__} calling host {self._host_key}") from error
+
+
+class GatewayActor:
+    """One gateway process. Hard state: none; see Gateway for what a crash loses."""
+
+    def __init__(
+        self, gateway_id: str, settings: Mapping[str, object], password_key: bytes, router: Router, resolve: Resolve
+    ) -> None:
+        self._gateway_id = gateway_id
+        self._settings = GatewaySettings.model_validate(settings)
+        self._password_key = password_key
+        self._router = router
+        self._resolve = resolve
+        self._gateway: Gateway | None = None
+
+    async def start(self) -> tuple[str, int]:
+        """Listen; returns the bound host and port. Safe to repeat only after `stop`."""
+        self._gateway = Gateway(
+            self._gateway_id,
+            self._settings,
+            self._password_key,
+            self._router,
+            lambda host_key: RayIngest(host_key, self._resolve),
+        )
+        return await self._gateway.start()
+
+    async def push(self, batch: bytes) -> bytes:
+        """Send or close on behalf of a host; see Gateway.push."""
+        return self._started().push(batch)
+
+    async def stats(self) -> GatewayStats:
+        """Return the gateway's counters."""
+        return self._started().stats()
+
+    async def stop(self) -> None:
+        """Close every socket and deliver what was read."""
+        await self._started().close()
+
+    def _started(self) -> Gateway:
+        if self._gateway is None:
+            raise RuntimeError(f"gateway {self._gateway_id} is not started: call start() first")
+        return self._gateway

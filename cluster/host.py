@@ -1,0 +1,297 @@
+"""ChargerHost: many charger actors in one process. Batches in, one group commit, answers out.
+
+A plain class; `cluster.fleet` makes a Ray actor of it. Each charger takes one turn at a time, chargers run side by
+side.
+
+Hard state: none of its own (all of it is in the database, fenced by this host's epoch). Soft state: the awake
+chargers. Lost in a crash: frames whose answers have not left; gateways send those again, and every handler is safe to
+repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from actors.charger import Charger, Opened, Refusal
+from actors.domain.command import Command
+from actors.errors import CloudBayError, Fenced, Unavailable
+from actors.ocpp.frames import OcppVersion, pack_error
+from actors.ports import ChargerStore, FrameLog, LiveBus, LoggedFrame, StationLink
+from actors.turn import Rules, Turn
+from cluster.batch import (
+    Admitted,
+    Answers,
+    Connect,
+    Disconnect,
+    Frame,
+    Item,
+    NotOwner,
+    Refused,
+    Result,
+    decode_items,
+    encode,
+)
+from cluster.partitions import partition_of
+from cluster.rounds import Rounds, Step
+from cluster.slots import Slots
+
+log = logging.getLogger(__name__)
+
+_RETRY_LATER = "the message could not be stored; send it again"
+
+
+class HostLimits(msgspec.Struct, frozen=True):
+    """How a host paces itself."""
+
+    partitions: int = 4096
+    passivate_after_s: float = 600.0
+    tick_s: float = 1.0
+    max_commit_units: int = 2000
+
+
+class NotAdmitted(CloudBayError):
+    """A connection is refused."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
+
+
+class ChargerHost:
+    """Holds the chargers of some partitions and runs their turns."""
+
+    def __init__(
+        self,
+        store: ChargerStore,
+        link: StationLink,
+        frame_log: FrameLog,
+        live: LiveBus,
+        rules: Rules,
+        limits: HostLimits,
+        owned: Iterable[int],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._link = link
+        self._frame_log = frame_log
+        self._live = live
+        self._limits = limits
+        self._owned = frozenset(owned)
+        self._slots = Slots()
+        self._rounds = Rounds(self._slots, store, rules, clock, limits.max_commit_units)
+        self._waiters: dict[str, list[asyncio.Future[Command]]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self.fenced = asyncio.Event()
+        self._frames_in = self._frames_out = self._turns = 0
+        self._lag_s = 0.0
+        """How late the event loop woke up at the last tick."""
+
+    async def ingest(self, batch: bytes) -> bytes:
+        """Take a batch of a gateway; return one result for each item, in order, once all rows are committed."""
+        items = decode_items(batch)
+        results: list[Result] = [NotOwner()] * len(items)
+        for indexes in _rounds(items):
+            mine = [i for i in indexes if self._owns(items[i].station_id)]
+            steps = [self._step(items[i]) for i in mine]
+            await self._run(steps)
+            for i, step in zip(mine, steps, strict=True):
+                results[i] = self._result(items[i], step)
+        return encode(results)
+
+    def _step(self, item: Item) -> Step:
+        match item:
+            case Frame():
+                self._frames_in += 1
+                return Step(item.station_id, _receive(item), received=item.data)
+            case Disconnect():
+                return Step(item.station_id, _disconnect(item.conn_epoch))
+            case Connect():
+                return Step(item.station_id, _connect(item))
+
+    def _result(self, item: Item, step: Step) -> Result:
+        if isinstance(step.error, Fenced):
+            return NotOwner()
+        if isinstance(item, Connect):
+            if isinstance(step.error, NotAdmitted):
+                return Refused(step.error.refusal.status, step.error.refusal.reason)
+            if step.error is not None or step.turn is None:
+                return Refused(503, "try again")
+            return Admitted(step.turn.station.conn_epoch)
+        if step.error is None:
+            return Answers(step.turn.frames if step.turn else [])
+        if step.turn is None or step.turn.call is None:
+            return Answers([])
+        return Answers([pack_error(step.turn.call.message_id, "InternalError", _RETRY_LATER, step.version)])
+
+    def _owns(self, station_id: str) -> bool:
+        return partition_of(station_id, self._limits.partitions) in self._owned and not self.fenced.is_set()
+
+    async def _run(self, steps: Sequence[Step]) -> None:
+        """Run a round and let go what its committed turns want told; frames are the caller's to deliver."""
+        if not steps:
+            return
+        await self._rounds.run(steps)
+        crossed: list[LoggedFrame] = []
+        for step in steps:
+            if step.error is not None:
+                if isinstance(step.error, Fenced):
+                    self._give_up()
+            elif step.turn is not None:
+                self._release(step, step.turn, crossed)
+        if crossed:
+            self._frame_log.write(crossed)
+
+    def _release(self, step: Step, turn: Turn, crossed: list[LoggedFrame]) -> None:
+        self._turns += 1
+        self._frames_out += len(turn.frames)
+        if step.received:
+            crossed.append(LoggedFrame(step.station_id, turn.now, "in", step.received))
+        for frame in turn.frames:
+            crossed.append(LoggedFrame(step.station_id, turn.now, "out", frame))
+        if turn.live:
+            self._live.publish(turn.live)
+        for gateway_id, conn_epoch in turn.closes:
+            self._later(self._link.close(gateway_id, step.station_id, conn_epoch, "a newer connection took over"))
+        for command in turn.finished:
+            for waiter in self._waiters.pop(command.id, ()):
+                if not waiter.done():
+                    waiter.set_result(command)
+
+    def _give_up(self) -> None:
+        """Another incarnation of this host has taken over: drop everything, own nothing."""
+        if not self.fenced.is_set():
+            log.warning("host fenced off")
+            self.fenced.set()
+        self._slots.drop_all()
+
+    async def submit(self, command: Command, wait_s: float = 0.0) -> Command:
+        """Queue a command; return it finished if it finishes within `wait_s`, else as it stands.
+
+        Raises NotFound, BadRequest, StationOffline, TooMany, Unavailable.
+        """
+        done: asyncio.Future[Command] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(command.id, []).append(done)
+        try:
+            await self._act(command.station_id, lambda charger, now: charger.submit(command, now))
+            return await asyncio.wait_for(done, wait_s) if wait_s > 0 else command
+        except TimeoutError:
+            return command
+        finally:
+            waiters = self._waiters.get(command.id, [])
+            if done in waiters:
+                waiters.remove(done)
+            if not waiters:
+                self._waiters.pop(command.id, None)
+
+    async def cancel(self, station_id: str, command_id: str) -> Command:
+        """Withdraw a queued command. Raises NotFound, Conflict, Unavailable."""
+        turn = await self._act(station_id, lambda charger, now: charger.cancel(command_id, now))
+        return turn.finished[0]
+
+    async def _act(self, station_id: str, act: Callable[[Charger, datetime], Turn]) -> Turn:
+        """Run a turn that no frame asked for, and push its frames to the station."""
+        if not self._owns(station_id):
+            raise Unavailable(f"station {station_id} has moved to another host; try again")
+        step = Step(station_id, act)
+        await self._run([step])
+        if step.error is not None:
+            raise step.error
+        if step.turn is None:
+            raise Unavailable("the turn did not run")
+        await self._push([step])
+        return step.turn
+
+    async def _push(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            turn = step.turn
+            if step.error is not None or turn is None or not turn.frames or turn.station.gateway_id is None:
+                continue
+            station = turn.station
+            gateway_id, conn_epoch = turn.station.gateway_id, turn.station.conn_epoch
+            if not await self._link.send(gateway_id, station.station_id, conn_epoch, turn.frames):
+                # The gateway has no such socket: whatever word of its end was lost, this is it.
+                await self._run([Step(station.station_id, _disconnect(conn_epoch))])
+
+    async def run(self) -> None:
+        """Tick until fenced: time-outs, queued commands, passivation."""
+        loop = asyncio.get_running_loop()
+        while not self.fenced.is_set():
+            due = loop.time() + self._limits.tick_s
+            await asyncio.sleep(self._limits.tick_s)
+            self._lag_s = loop.time() - due
+            try:
+                await self.tick()
+            except CloudBayError as error:
+                log.warning("tick failed", extra={"reason": str(error)})
+
+    async def tick(self) -> None:
+        """Let time pass for the chargers that wait for it, and put idle ones to sleep."""
+        steps = [Step(i, lambda charger, now: charger.tick(now)) for i in self._slots.waiting()]
+        await self._run(steps)
+        await self._push(steps)
+        self._slots.passivate(asyncio.get_running_loop().time() - self._limits.passivate_after_s)
+
+    async def gateway_gone(self, gateway_id: str) -> None:
+        """Mark the awake chargers whose socket was held by a gateway that is no more."""
+        stations = [c.station for c in self._slots.chargers() if c.station.gateway_id == gateway_id]
+        await self._run([Step(s.station_id, _disconnect(s.conn_epoch)) for s in stations])
+
+    def _later(self, work: Coroutine[None, None, None]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except CloudBayError as error:
+                log.info("push failed", extra={"reason": str(error)})
+
+        task = asyncio.create_task(guarded())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def stats(self) -> dict[str, float]:
+        """Return counters since the start, and what is held now."""
+        return {
+            "chargers": len(self._slots),
+            "connected": sum(charger.station.connected for charger in self._slots.chargers()),
+            "frames_in": self._frames_in,
+            "frames_out": self._frames_out,
+            "turns": self._turns,
+            "failures": self._rounds.failures,
+            "lag_s": self._lag_s,
+            "commits": self._rounds.commits.commits,
+            "units": self._rounds.commits.units,
+        }
+
+
+def _receive(item: Frame) -> Callable[[Charger, datetime], Turn | Opened]:
+    return lambda charger, now: charger.receive(item.conn_epoch, item.data, now)
+
+
+def _connect(item: Connect) -> Callable[[Charger, datetime], Turn]:
+    def connect(charger: Charger, now: datetime) -> Turn:
+        turn, refusal = charger.connect(now, item.gateway_id, OcppVersion(item.subprotocol), item.password_digest)
+        if refusal is not None:
+            raise NotAdmitted(refusal)
+        return turn
+
+    return connect
+
+
+def _disconnect(conn_epoch: int) -> Callable[[Charger, datetime], Turn]:
+    return lambda charger, now: charger.disconnect(conn_epoch, now)
+
+
+def _rounds(items: Sequence[Item]) -> list[list[int]]:
+    """Split a batch into rounds in which each station occurs once, in its order."""
+    rounds: list[list[int]] = []
+    counts: dict[str, int] = {}
+    for i, item in enumerate(items):
+        turn = counts.get(item.station_id, 0)
+        counts[item.station_id] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(i)
+    return rounds

@@ -1,0 +1,170 @@
+"""References: typed calls to chargers and gateways wherever they run, with Ray's errors turned into ours.
+
+Callers name a station or a gateway and never see a handle, a host or Ray. Ray calls are never exactly-once, so
+everything called here is safe to repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from actors.domain.command import Command
+from actors.errors import CloudBayError, NotFound, Unavailable
+from cluster import batch
+from cluster.gateway.ports import HostKey, HostUnavailable
+from cluster.partitions import partition_of
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_NORMAL_CLOSURE = 1000
+_RETRY_FOR_S = 10.0
+_RETRY_EVERY_S = 0.25
+
+
+class RayDirectory:
+    """Who owns a station, as the hosts themselves say; the handles of named actors, kept while they work."""
+
+    def __init__(self, namespace: str, partitions: int, host_ids: Sequence[str]) -> None:
+        self._namespace = namespace
+        self._partitions = partitions
+        self._host_ids = list(host_ids)
+        self._owners: dict[int, HostKey] = {}
+        self._handles: dict[str, ActorHandle] = {}
+
+    def route(self, station_id: str) -> HostKey:
+        """Return the owner of a station. Raises HostUnavailable while none is known."""
+        owner = self._owners.get(partition_of(station_id, self._partitions))
+        if owner is None:
+            raise HostUnavailable(f"no host owns the partition of {station_id} yet")
+        return owner
+
+    async def refresh(self) -> None:
+        """Read the partition map again, from any host that answers. Raises HostUnavailable when none does."""
+        for host_id in self._host_ids:
+            try:
+                handle = await asyncio.to_thread(self.resolve, host_id)
+                self._owners = await asyncio.wait_for(handle.partition_map.remote(), _RETRY_FOR_S)
+            except (RayError, ValueError, TimeoutError):
+                self.forget(host_id)
+            else:
+                return
+        raise HostUnavailable("no host answers")
+
+    def resolve(self, name: str) -> ActorHandle:
+        """Return the handle of a named actor; may block. Raises ValueError when there is none."""
+        handle = self._handles.get(name)
+        if handle is None:
+            handle = self._handles[name] = ray.get_actor(name, namespace=self._namespace)
+        return handle
+
+    def forget(self, name: str) -> None:
+        """Look a handle up again at its next use."""
+        self._handles.pop(name, None)
+
+
+class RayChargers:
+    """Chargers by their station id: the host that owns the station is found, and asked again if it has moved."""
+
+    def __init__(self, directory: RayDirectory) -> None:
+        self._directory = directory
+
+    async def submit(self, command: Command, wait_s: float = 0.0) -> Command:
+        """Queue a command. Raises what ChargerHost.submit raises."""
+        return await self._ask(command.station_id, lambda host: host.submit.remote(command, wait_s))
+
+    async def cancel(self, station_id: str, command_id: str) -> Command:
+        """Withdraw a queued command. Raises what ChargerHost.cancel raises."""
+        return await self._ask(station_id, lambda host: host.cancel.remote(station_id, command_id))
+
+    async def _ask(self, station_id: str, call: Callable[[ActorHandle], Awaitable[T]]) -> T:
+        deadline = asyncio.get_running_loop().time() + _RETRY_FOR_S
+        while True:
+            try:
+                return await self._ask_owner(station_id, call)
+            except (HostUnavailable, Unavailable) as error:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise Unavailable(f"station {station_id} cannot be reached now: {error}") from None
+                await asyncio.sleep(_RETRY_EVERY_S)
+                await self._refresh()
+
+    async def _refresh(self) -> None:
+        try:
+            await self._directory.refresh()
+        except HostUnavailable as error:
+            log.info("partition map not read", extra={"reason": str(error)})
+
+    async def _ask_owner(self, station_id: str, call: Callable[[ActorHandle], Awaitable[T]]) -> T:
+        owner = self._directory.route(station_id)
+        try:
+            return await call(await asyncio.to_thread(self._directory.resolve, owner))
+        except RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, CloudBayError):
+                raise cause from None
+            raise
+        except (RayError, ValueError) as error:
+            self._directory.forget(owner)
+            raise Unavailable(f"host {owner} does not answer") from error
+
+
+class RayStationLink:
+    """The way from a host to a station's socket, through the gateway that holds it."""
+
+    def __init__(self, directory: RayDirectory) -> None:
+        self._directory = directory
+
+    async def send(self, gateway_id: str, station_id: str, conn_epoch: int, frames: Sequence[bytes]) -> bool:
+        """Send frames in order; False when that socket, or its gateway, is gone."""
+        return await self._push(gateway_id, [batch.Send(station_id, conn_epoch, frame) for frame in frames])
+
+    async def close(self, gateway_id: str, station_id: str, conn_epoch: int, reason: str) -> None:
+        """Close the socket of `conn_epoch`, if it is still there."""
+        await self._push(gateway_id, [batch.Close(station_id, conn_epoch, _NORMAL_CLOSURE, reason)])
+
+    async def _push(self, gateway_id: str, pushes: Sequence[batch.Push]) -> bool:
+        try:
+            gateway = await asyncio.to_thread(self._directory.resolve, gateway_id)
+            return all(batch.decode_delivered(await gateway.push.remote(batch.encode(pushes))))
+        except (RayActorError, ValueError):
+            self._directory.forget(gateway_id)
+            return False
+        except RayError as error:
+            raise Unavailable(f"gateway {gateway_id} does not answer") from error
+
+
+class RayFleet:
+    """All hosts and gateways, for who wants to know how they are."""
+
+    def __init__(self, directory: RayDirectory, host_ids: Sequence[str], gateway_names: Sequence[str]) -> None:
+        self._directory = directory
+        self._host_ids = list(host_ids)
+        self._gateway_names = list(gateway_names)
+
+    async def hosts(self) -> dict[str, dict[str, float]]:
+        """Return each answering host's counters, by host id."""
+        return await self._stats(self._host_ids)
+
+    async def gateways(self) -> dict[str, dict[str, float]]:
+        """Return each answering gateway's counters, by actor name."""
+        return await self._stats(self._gateway_names)
+
+    async def _stats(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
+        answers = await asyncio.gather(*(self._one(name) for name in names))
+        return {name: answer for name, answer in zip(names, answers, strict=True) if answer is not None}
+
+    async def _one(self, name: str) -> dict[str, float] | None:
+        try:
+            handle = await asyncio.to_thread(self._directory.resolve, name)
+            return dict(await asyncio.wait_for(handle.stats.remote(), 5.0))
+        except (RayError, ValueError, TimeoutError, NotFound):
+            self._directory.forget(name)
+            return None

@@ -1,0 +1,161 @@
+"""A round: one turn each of many chargers, run together so that they share every fetch and the commit.
+
+Start all turns, fetch what they need, handle, commit all rows, and only then let anything go. One charger's fault stays
+its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from actors.charger import Charger, Opened
+from actors.errors import CloudBayError, Fenced, Unavailable
+from actors.ocpp.frames import OcppVersion
+from actors.ports import ChargerStore, Needs, Unit
+from actors.turn import Rules, Turn
+from cluster.group_commit import GroupCommit
+from cluster.slots import Slots
+
+log = logging.getLogger(__name__)
+
+
+class Step(msgspec.Struct):
+    """One charger's part of a round: what it does, and what came of it."""
+
+    station_id: str
+    start: Callable[[Charger, datetime], Opened | Turn]
+    received: bytes = b""
+    """The frame that caused it, if one did."""
+    turn: Turn | None = None
+    opened: Opened | None = None
+    error: CloudBayError | None = None
+    version: OcppVersion = OcppVersion.V201
+
+
+class Rounds:
+    """Runs rounds over the chargers of one host."""
+
+    def __init__(
+        self,
+        slots: Slots,
+        store: ChargerStore,
+        rules: Rules,
+        clock: Callable[[], datetime],
+        max_commit_units: int,
+    ) -> None:
+        self._slots = slots
+        self._store = store
+        self._rules = rules
+        self._clock = clock
+        self.commits = GroupCommit(store, max_commit_units)
+        self.failures = 0
+
+    async def run(self, steps: Sequence[Step]) -> None:
+        """Run one turn each of different chargers; afterwards each step has its turn or its error."""
+        ids = sorted(step.station_id for step in steps)
+        for station_id in ids:  # In one order everywhere, so that two rounds never wait for each other.
+            await self._slots.enter(station_id)
+        try:
+            await self._run(steps)
+        finally:
+            now_s = asyncio.get_running_loop().time()
+            for station_id in ids:
+                self._slots.leave(station_id, now_s)
+
+    async def _run(self, steps: Sequence[Step]) -> None:
+        try:
+            await self._wake([step.station_id for step in steps])
+            now = self._clock()
+            now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+            for step in steps:
+                self._begin(step, now)
+            await self._fetch(steps)
+            for step in steps:
+                self._handle(step)
+            await self._commit(steps)
+        except (Unavailable, Fenced) as error:
+            for step in steps:
+                self._spoil(step, error)
+
+    async def _wake(self, station_ids: Sequence[str]) -> None:
+        asleep = [i for i in station_ids if self._slots[i].charger is None]
+        if not asleep:
+            return
+        snapshots = await self._store.load(asleep)
+        for station_id in asleep:
+            self._slots[station_id].charger = Charger(station_id, snapshots[station_id], self._rules)
+
+    def _begin(self, step: Step, now: datetime) -> None:
+        charger = self._charger(step)
+        try:
+            outcome = step.start(charger, now)
+        except CloudBayError as error:
+            step.error = error  # Refused before anything changed: the charger's memory is still good.
+        except Exception as error:  # noqa: BLE001  one charger's fault must not end the others' turns
+            self._fault(step, error)
+        else:
+            step.version = charger.version
+            if isinstance(outcome, Opened):
+                step.opened, step.turn = outcome, outcome.turn
+            else:
+                step.turn = outcome
+
+    async def _fetch(self, steps: Sequence[Step]) -> None:
+        """Fetch what the opened turns need, all at once; a fact may show the need of another."""
+        asking = [step for step in steps if step.opened is not None]
+        while asking:
+            needs = [(step, need) for step in asking if (need := self._needs(step)) is not None]
+            if not needs:
+                return
+            facts = await self._store.facts([need for _, need in needs])
+            asking = [step for step, _ in needs]
+            for step, found in zip(asking, facts, strict=True):
+                if step.turn is not None:
+                    step.turn.facts.update(found)
+
+    def _needs(self, step: Step) -> Needs | None:
+        if step.opened is None or step.error is not None:
+            return None
+        try:
+            return step.opened.needs()
+        except Exception as error:  # noqa: BLE001  one charger's fault must not end the others' turns
+            self._fault(step, error)
+            return None
+
+    def _handle(self, step: Step) -> None:
+        if step.opened is None or step.error is not None:
+            return
+        try:
+            step.turn = self._charger(step).handle(step.opened)
+        except Exception as error:  # noqa: BLE001  one charger's fault must not end the others' turns
+            self._fault(step, error)
+
+    async def _commit(self, steps: Sequence[Step]) -> None:
+        writing = [(step, step.turn.rows) for step in steps if step.error is None and step.turn and step.turn.rows]
+        if not writing:
+            return
+        refused = await self.commits.commit([Unit(step.station_id, rows) for step, rows in writing])
+        for i in refused:
+            self._spoil(writing[i][0], Unavailable("the database refuses the rows of this turn"))
+
+    def _fault(self, step: Step, error: Exception) -> None:
+        """Note a fault of ours in one charger's turn."""
+        self.failures += 1
+        log.error("turn failed", extra={"station_id": step.station_id}, exc_info=error)
+        self._spoil(step, Unavailable("the turn failed"))
+
+    def _spoil(self, step: Step, error: CloudBayError) -> None:
+        """Fail a step whose charger's memory may be ahead of the database."""
+        step.error = step.error or error
+        self._slots.drop(step.station_id)
+
+    def _charger(self, step: Step) -> Charger:
+        charger = self._slots[step.station_id].charger
+        if charger is None:
+            raise Unavailable("the charger has been dropped")
+        return charger

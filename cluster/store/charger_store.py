@@ -1,0 +1,214 @@
+"""The ChargerStore on PostgreSQL: snapshots and facts for many chargers at once, and the group commit.
+
+The one hot path of the database, so it speaks asyncpg itself. Every commit first locks its host's row for sharing: a
+successor that raises the epoch waits for the commits in flight, and no later one of the old host finds its row.
+Must not know: what a row means.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.domain.meter import Reading
+from actors.domain.records import Row
+from actors.domain.token import KnownToken
+from actors.domain.transaction import ChargingTransaction
+from actors.errors import Fenced
+from actors.ports import Facts, Needs, Snapshot, StoredAnswer, Unit
+from cluster.store.decoding import (
+    COMMAND_COLUMNS,
+    STATION_COLUMNS,
+    decode_command,
+    decode_readings,
+    decode_station,
+    decode_token,
+    decode_transaction,
+)
+from cluster.store.engine import blames_content, driver_connection, reachable
+from cluster.store.rows import INSERTS, UNSTORABLE
+
+log = logging.getLogger(__name__)
+
+MAX_OPEN: Final = 20
+"""Open transactions read for one station or one token; a station that never ends them must not fill memory."""
+
+_FENCE = "SELECT 1 FROM hosts WHERE host_id = $1 AND epoch = $2 FOR SHARE"
+
+_STATIONS = f"SELECT {', '.join(STATION_COLUMNS)} FROM stations WHERE station_id = ANY($1::text[])"  # noqa: S608
+_OPEN_TRANSACTIONS = f"""
+SELECT station_id, state FROM unnest($1::text[]) AS wanted (station_id), LATERAL (
+    SELECT created_at, state FROM transactions
+    WHERE transactions.station_id = wanted.station_id AND ended_at IS NULL ORDER BY created_at DESC LIMIT {MAX_OPEN}
+) AS newest ORDER BY station_id, created_at"""  # noqa: S608
+_UNFINISHED_COMMANDS = f"""
+SELECT {", ".join(f'"{name}"' for name in COMMAND_COLUMNS)} FROM commands
+WHERE station_id = ANY($1::text[]) AND status IN ('queued', 'sent') ORDER BY created_at, id"""  # noqa: S608
+
+_TOKENS = f"""
+SELECT token_key, id_token, status, valid_until, group_id, master_pass, concurrent, ARRAY(
+    SELECT transactions.id::text FROM transactions
+    WHERE transactions.token_key = id_tokens.token_key AND ended_at IS NULL LIMIT {MAX_OPEN}
+) AS open_transactions FROM id_tokens WHERE token_key = ANY($1::text[])"""  # noqa: S608
+_TRANSACTIONS = """
+SELECT station_id, transaction_id, state FROM unnest($1::text[], $2::text[]) AS wanted (station_id, transaction_id)
+JOIN transactions USING (station_id, transaction_id)"""
+_STARTS = """
+SELECT station_id, start_key, state FROM unnest($1::text[], $2::text[]) AS wanted (station_id, start_key)
+JOIN transactions USING (station_id, start_key) ORDER BY created_at"""
+_EVENTS = """
+SELECT station_id, transaction_id, event_key, digest, answer
+FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (station_id, transaction_id, event_key)
+JOIN transaction_events USING (station_id, transaction_id, event_key)"""
+_READINGS = """
+SELECT station_id, transaction_id, readings FROM unnest($1::text[], $2::text[]) AS wanted (station_id, transaction_id)
+JOIN transaction_events USING (station_id, transaction_id) WHERE length(readings) > 0"""
+
+class ContentRefused(Exception):
+    """The database refuses values of this batch; nothing of it is stored."""
+
+
+class PostgresChargerStore:
+    """ChargerStore of one host, which writes as long as `epoch` is the host's newest."""
+
+    def __init__(self, engine: AsyncEngine, host_id: str, epoch: int) -> None:
+        self._engine = engine
+        self._host_id = host_id
+        self._epoch = epoch
+
+    async def load(self, station_ids: Sequence[str]) -> dict[str, Snapshot]:
+        """Fetch snapshots, one for every id asked; three queries whatever their number."""
+        snapshots = {station_id: Snapshot() for station_id in station_ids}
+        wanted = list(snapshots)
+        async with reachable(), driver_connection(self._engine) as connection:
+            stations = await connection.fetch(_STATIONS, wanted)
+            transactions = await connection.fetch(_OPEN_TRANSACTIONS, wanted)
+            commands = await connection.fetch(_UNFINISHED_COMMANDS, wanted)
+        for record in stations:
+            snapshots[record["station_id"]].station = decode_station(record)
+        for record in transactions:
+            snapshots[record["station_id"]].transactions.append(decode_transaction(record["state"]))
+        for record in commands:
+            snapshots[record["station_id"]].commands.append(decode_command(record))
+        return snapshots
+
+    async def facts(self, needs: Sequence[Needs]) -> list[Facts]:
+        """Fetch what many turns need, aligned with `needs`; at most one query for each kind of fact."""
+        async with reachable(), driver_connection(self._engine) as connection:
+            return await _Fetch(connection).facts(needs)
+
+    async def commit(self, units: Sequence[Unit]) -> frozenset[int]:
+        """Store many units durably in one fenced transaction; the contract is in actors/ports.py.
+
+        A batch with content the database refuses is halved until the units to blame are alone. What a station sent after
+        its refused unit builds on it, so that is refused as well.
+        """
+        refused: set[int] = set()
+        blamed: set[str] = set()
+        waiting = [list(range(len(units)))]
+        while waiting:
+            indexes = [index for index in waiting.pop() if units[index].station_id not in blamed]
+            try:
+                await self._store([units[index] for index in indexes])
+            except ContentRefused as error:
+                if len(indexes) > 1:
+                    middle = len(indexes) // 2
+                    waiting += (indexes[middle:], indexes[:middle])
+                    continue
+                station_id = units[indexes[0]].station_id
+                blamed.add(station_id)
+                refused.update(i for i in range(indexes[0], len(units)) if units[i].station_id == station_id)
+                log.error("rows refused", extra={"station_id": station_id, "error": type(error.__cause__).__name__})
+        return frozenset(refused)
+
+    async def _store(self, units: Sequence[Unit]) -> None:
+        if not units:
+            return
+        try:
+            batches = _batches(units)
+        except UNSTORABLE as error:
+            raise ContentRefused from error
+        try:
+            async with reachable(), driver_connection(self._engine) as connection, connection.transaction():
+                if await connection.fetchval(_FENCE, self._host_id, self._epoch) is None:
+                    raise Fenced(f"host {self._host_id} has been replaced: epoch {self._epoch} is over")
+                for statement, arrays in batches:
+                    await connection.execute(statement, *arrays)
+        except Fenced:
+            raise
+        except Exception as error:
+            if blames_content(error):
+                raise ContentRefused from error
+            raise
+
+
+def _batches(units: Iterable[Unit]) -> list[tuple[str, list[Sequence[object]]]]:
+    rows: defaultdict[type[Row], list[Row]] = defaultdict(list)
+    for unit in units:
+        for row in unit.rows:
+            rows[type(row)].append(row)
+    return [(insert.statement, insert.arrays(rows[kind])) for kind, insert in INSERTS.items() if kind in rows]
+
+
+class _Fetch:
+    """Reads the facts of one batch on one connection."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def facts(self, needs: Sequence[Needs]) -> list[Facts]:
+        tokens = await self._tokens({key for need in needs for key in need.tokens})
+        transactions = await self._transactions(
+            {(n.station_id, n.transaction_id) for n in needs if n.transaction_id is not None}
+        )
+        starts = await self._starts({(n.station_id, n.start_key) for n in needs if n.start_key is not None})
+        events = await self._events({(n.station_id, n.transaction_id or "", k) for n in needs for k in n.event_keys})
+        readings = await self._readings(
+            {(n.station_id, n.transaction_id) for n in needs if n.readings and n.transaction_id is not None}
+        )
+        answers = []
+        for need in needs:
+            facts = Facts(tokens={key: tokens.get(key) for key in need.tokens})
+            if need.transaction_id is not None:
+                wire_id, key = need.transaction_id, (need.station_id, need.transaction_id)
+                facts.transactions[wire_id] = _decoded(transactions.get(key))
+                facts.events = {(wire_id, k): events.get((*key, k)) for k in need.event_keys}
+                if need.readings:
+                    facts.readings[wire_id] = readings.get(key, [])
+            if need.start_key is not None:
+                facts.starts[need.start_key] = _decoded(starts.get((need.station_id, need.start_key)))
+            answers.append(facts)
+        return answers
+
+    async def _rows(self, query: str, keys: Iterable[tuple[str, ...]]) -> list[asyncpg.Record]:
+        columns = list(zip(*keys, strict=True))
+        return await self._connection.fetch(query, *columns) if columns else []
+
+    async def _tokens(self, keys: set[str]) -> dict[str, KnownToken]:
+        rows = await self._rows(_TOKENS, ((key,) for key in keys))
+        return {row["token_key"]: decode_token(row) for row in rows}
+
+    async def _transactions(self, keys: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        return {(row[0], row[1]): row[2] for row in await self._rows(_TRANSACTIONS, keys)}
+
+    async def _starts(self, keys: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        return {(row[0], row[1]): row[2] for row in await self._rows(_STARTS, keys)}
+
+    async def _events(self, keys: set[tuple[str, str, str]]) -> dict[tuple[str, str, str], StoredAnswer]:
+        rows = await self._rows(_EVENTS, keys)
+        return {(row[0], row[1], row[2]): StoredAnswer(row["digest"], row["answer"]) for row in rows}
+
+    async def _readings(self, keys: set[tuple[str, str]]) -> defaultdict[tuple[str, str], list[Reading]]:
+        found: defaultdict[tuple[str, str], list[Reading]] = defaultdict(list)
+        for row in await self._rows(_READINGS, keys):
+            found[row[0], row[1]] += decode_readings(row["readings"])
+        return found
+
+
+def _decoded(state: str | None) -> ChargingTransaction | None:
+    return None if state is None else decode_transaction(state)

@@ -1,0 +1,116 @@
+"""The connections to PostgreSQL: one pool a process, and one way to tell its errors apart.
+
+Must not know: tables.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from actors.errors import BadRequest, Unavailable
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S: Final = 10.0
+POOL_TIMEOUT_S: Final = 10.0
+COMMAND_TIMEOUT_S: Final = 30.0
+IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 10_000
+"""A process that hangs inside a transaction loses it, and with it the fence that a successor waits for."""
+
+CONTENT_CLASSES: Final = ("22", "23", "54")
+"""SQLSTATE classes that blame the rows: data exception, integrity, limit exceeded (an index entry, JSON nesting)."""
+
+
+def database_url(url: str) -> URL:
+    """Return the URL with the driver in it. Raises BadRequest for a database other than PostgreSQL."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        raise BadRequest(f"database.url names {parsed.get_backend_name()}; only postgresql:// is supported")
+    return parsed.set(drivername="postgresql+asyncpg")
+
+
+def make_engine(
+    url: str, application_name: str, pool_size: int = 8, command_timeout_s: float | None = COMMAND_TIMEOUT_S
+) -> AsyncEngine:
+    """Return a pool of at most `pool_size` connections, opened when first needed.
+
+    JSON columns come and go as text, so that each reader decodes into its own type.
+    """
+    engine = create_async_engine(
+        database_url(url),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        json_serializer=_as_it_is,
+        json_deserializer=_as_it_is,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_S,
+            "command_timeout": command_timeout_s,
+            "server_settings": {
+                "application_name": application_name,
+                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+                "timezone": "UTC",
+                "jit": "off",
+            },
+        },
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+@asynccontextmanager
+async def driver_connection(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
+    """Lend a pooled connection as asyncpg's own, for what is too hot for another layer."""
+    async with engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        driver = raw.driver_connection
+        assert isinstance(driver, asyncpg.Connection)  # noqa: S101 - the engine is ours
+        yield driver
+
+
+@asynccontextmanager
+async def reachable() -> AsyncIterator[None]:
+    """Turn a database that is down, slow or refusing into Unavailable; what blames the content passes as it is."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError, TimeoutError) as error:
+        if blames_content(error):
+            raise
+        log.warning("database unavailable", extra={"error": type(error).__name__, "detail": _first_line(error)})
+        raise Unavailable("the database cannot be reached now") from error
+
+
+def blames_content(error: BaseException) -> bool:
+    """Tell whether the database (or its driver) refuses the values themselves, so that a repeat cannot help."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(origin, asyncpg.DataError):
+        return True
+    sqlstate = getattr(origin, "sqlstate", None)
+    return isinstance(sqlstate, str) and sqlstate[:2] in CONTENT_CLASSES
+
+
+def _refuse_closed(dbapi_connection: object, _record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Let the pool replace connections that a restarted server has closed, without a ping for each use."""
+    driver = getattr(dbapi_connection, "driver_connection", None)
+    if driver is not None and driver.is_closed():
+        raise InvalidatePoolError
+
+
+def _as_it_is(encoded: str) -> str:
+    return encoded
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split("\n", 1)[0]
+
+

@@ -1,0 +1,267 @@
+"""The tables of the system of record, and why each index is there.
+
+Rows that are written again and again (stations, transactions) keep free space on their pages (fillfactor) and have no index
+on a column that changes with every write, so that PostgreSQL updates them in place (HOT) and indexes do not grow. There are
+no foreign keys from what stations report: the writer is fenced, and a check per row would be paid on the hot path.
+JSON columns travel as text; `json` holds what is kept as it came (any legal JSON), `jsonb` what is ours.
+Must not know: who reads or writes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+    }
+)
+
+_Time = DateTime(timezone=True)
+_ROOM_FOR_UPDATES = {"postgresql_with": {"fillfactor": 60}}
+
+stations = Table(
+    "stations",
+    metadata,
+    Column("station_id", Text, primary_key=True),
+    Column("vendor_name", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("serial_number", Text),
+    Column("firmware_version", Text),
+    Column("ocpp_version", Text),
+    Column("registration", Text),
+    Column("admission", Text),
+    Column("validation", Text),
+    Column("password_digest", Text),
+    Column("boot_reason", Text),
+    Column("booted_at", _Time),
+    Column("conn_epoch", BigInteger, nullable=False),
+    Column("gateway_id", Text),
+    Column("connected_at", _Time),
+    Column("disconnected_at", _Time),
+    Column("last_seen_at", _Time),
+    Column("next_transaction_id", BigInteger, nullable=False),
+    Column("connectors", JSONB, nullable=False),
+    Column("violations", JSONB, nullable=False),
+    **_ROOM_FOR_UPDATES,
+)
+# Lists and counts who is connected; finds the stations of a gateway that is gone.
+Index(
+    "stations_gateway_id",
+    stations.c.gateway_id,
+    stations.c.station_id,
+    postgresql_where=stations.c.gateway_id.is_not(None),
+)
+
+ADMIN_COLUMNS = frozenset({"admission", "validation", "password_digest"})
+"""Written by an admin only (stations.py): a host's row sets them when it creates the station and never after."""
+
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("station_id", Text, nullable=False),
+    Column("transaction_id", Text, nullable=False),
+    Column("start_key", Text),
+    Column("created_at", _Time, nullable=False),
+    Column("began_at", _Time, nullable=False),  # started_at if believable, else created_at: the order of lists
+    Column("evse_id", Integer),
+    Column("connector_id", Integer),
+    Column("id_token", Text),
+    Column("token_key", Text),
+    Column("started_at", _Time),
+    Column("ended_at", _Time),
+    Column("energy_wh", Double, nullable=False),
+    Column("charging_state", Text),
+    Column("stopped_reason", Text),
+    Column("complete", Boolean, nullable=False),
+    Column("updated_at", _Time, nullable=False, server_default=func.now()),
+    Column("state", JSON, nullable=False),  # the whole ChargingTransaction
+    UniqueConstraint("station_id", "transaction_id"),
+    postgresql_with={"fillfactor": 50},
+)
+# A repeated 1.6 StartTransaction.
+Index(
+    "transactions_start_key",
+    transactions.c.station_id,
+    transactions.c.start_key,
+    postgresql_where=transactions.c.start_key.is_not(None),
+)
+# What a charger wakes up with.
+Index(
+    "transactions_open",
+    transactions.c.station_id,
+    transactions.c.created_at,
+    postgresql_where=transactions.c.ended_at.is_(None),
+)
+# What a token charges now.
+Index("transactions_open_token", transactions.c.token_key, postgresql_where=transactions.c.ended_at.is_(None))
+# Lists, newest first: all, and of one station.
+Index("transactions_began_at", transactions.c.began_at, transactions.c.id)
+Index("transactions_station_began_at", transactions.c.station_id, transactions.c.began_at, transactions.c.id)
+
+transaction_events = Table(
+    "transaction_events",
+    metadata,
+    Column("station_id", Text, primary_key=True),
+    Column("transaction_id", Text, primary_key=True),
+    Column("event_key", Text, primary_key=True),
+    Column("seq_no", BigInteger),
+    Column("event_type", Text, nullable=False),
+    Column("timestamp", _Time, nullable=False),
+    Column("received_at", _Time, nullable=False),
+    Column("offline", Boolean, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("readings", LargeBinary, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+)
+
+station_readings = Table(
+    "station_readings",
+    metadata,
+    Column("station_id", Text, primary_key=True),
+    Column("at", _Time, primary_key=True),
+    Column("evse_id", Integer, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("received_at", _Time, nullable=False),
+    Column("payload", JSON, nullable=False),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("station_id", Text, primary_key=True),
+    Column("at", _Time, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("received_at", _Time, nullable=False),
+    Column("payload", JSON, nullable=False),
+)
+
+variables = Table(
+    "variables",
+    metadata,
+    Column("station_id", Text, primary_key=True),
+    Column("component", Text, primary_key=True),
+    Column("component_instance", Text, primary_key=True),
+    Column("evse_id", Integer, primary_key=True, autoincrement=False),
+    Column("variable", Text, primary_key=True),
+    Column("variable_instance", Text, primary_key=True),
+    Column("attribute", Text, primary_key=True),
+    Column("value", Text),
+    Column("mutability", Text, nullable=False),
+    Column("reported_at", _Time, nullable=False),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("station_id", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("created_at", _Time, nullable=False),
+    Column("deadline", _Time, nullable=False),
+    Column("if_offline", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("sent_at", _Time),
+    Column("finished_at", _Time),
+    Column("response", JSON),
+    Column("error", Text),
+    Column("transaction", Text),
+)
+# Lists of one station, newest first.
+Index("commands_station_created_at", commands.c.station_id, commands.c.created_at, commands.c.id)
+# What a charger wakes up with.
+Index(
+    "commands_unfinished",
+    commands.c.station_id,
+    commands.c.created_at,
+    postgresql_where=commands.c.status.in_(["queued", "sent"]),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("event_id", Text, nullable=False, unique=True),  # by content, so that a repeated write is one event
+    Column("kind", Text, nullable=False),
+    Column("station_id", Text, nullable=False),
+    Column("at", _Time, nullable=False),
+    Column("data", JSON, nullable=False),
+)
+
+id_tokens = Table(
+    "id_tokens",
+    metadata,
+    Column("token_key", Text, primary_key=True),
+    Column("id_token", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("valid_until", _Time),
+    Column("group_id", Text),
+    Column("master_pass", Boolean, nullable=False),
+    Column("concurrent", Boolean, nullable=False),
+    Column("created_at", _Time, nullable=False, server_default=func.now()),
+)
+
+# Partitions are made ahead and dropped by frame_log.py; each is UNLOGGED, which the parent cannot be (PostgreSQL 18).
+ocpp_frames = Table(
+    "ocpp_frames",
+    metadata,
+    Column("station_id", Text, nullable=False),
+    Column("at", _Time, nullable=False),
+    Column("seq", BigInteger, nullable=False),  # the writer's count: order within one moment
+    Column("direction", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # bytes: a frame may be anything
+    Index("ocpp_frames_station_at", "station_id", "at", "seq"),
+    postgresql_partition_by="RANGE (at)",
+)
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("host_id", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("started_at", _Time, nullable=False, server_default=func.now()),
+)
+
+partitions = Table(
+    "partitions",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("owner", Text, ForeignKey(hosts.c.host_id)),
+    Column("epoch", BigInteger, nullable=False, server_default=text("1")),
+)
+
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("gateway_id", Text, primary_key=True),
+    Column("started_at", _Time, nullable=False, server_default=func.now()),
+    Column("node", Text, nullable=False),
+    Column("address", Text, nullable=False),
+)

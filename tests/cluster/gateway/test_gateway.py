@@ -1,0 +1,163 @@
+"""The gateway as a whole: newest socket wins, pushes, dead peers, host failures, shared port, stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from cluster import batch
+from tests.cluster.gateway.fakes import FakeHost, Site, site, until
+from tests.cluster.gateway.test_station import close_code, raw_station, refused, ws_frame
+
+
+def push(running: Site, *pushes: batch.Push) -> list[bool]:
+    return batch.decode_delivered(running.gateway.push(batch.encode(pushes)))
+
+
+async def ended(station: ClientConnection) -> int | None:
+    with pytest.raises(ConnectionClosed):
+        await asyncio.wait_for(station.recv(), 5)
+    return station.close_code
+
+
+async def test_the_newest_socket_of_a_station_wins_and_the_older_ones_late_close_changes_nothing() -> None:
+    async with site() as running:
+        old = await running.station("/ocpp/CP-1")
+        new = await running.station("/ocpp/CP-1")
+        assert await ended(old) == 1008
+        await until(running.host.disconnects)
+        assert running.host.disconnects()[0].conn_epoch == 1
+        assert running.gateway.stats().connected == 1
+        assert push(running, batch.Send("CP-1", 1, b"old"), batch.Send("CP-1", 2, b"new")) == [False, True]
+        assert await new.recv() == "new"
+
+
+async def test_a_push_reaches_only_the_socket_of_its_epoch() -> None:
+    async with site() as running:
+        station = await running.station("/ocpp/CP-1")
+        delivered = push(
+            running,
+            batch.Send("CP-1", 1, b"one"),
+            batch.Send("CP-1", 2, b"never"),
+            batch.Send("CP-2", 1, b"never"),
+            batch.Close("CP-1", 2, 1000, "never"),
+            batch.Send("CP-1", 1, b"two"),
+            batch.Close("CP-1", 1, 1008, "because"),
+            batch.Send("CP-1", 1, b"too late"),
+        )
+        assert delivered == [True, False, False, False, True, True, False]
+        assert [await station.recv(), await station.recv()] == ["one", "two"]
+        assert await ended(station) == 1008
+        assert station.close_reason == "because"
+
+
+@pytest.mark.parametrize(("code", "reason"), [(17, "no such code"), (1000, "ä" * 200)])
+async def test_a_broken_push_does_not_stop_the_others(code: int, reason: str) -> None:
+    async with site() as running:
+        await running.station("/ocpp/CP-1")
+        station = await running.station("/ocpp/CP-2")
+        assert push(running, batch.Close("CP-1", 1, code, reason), batch.Send("CP-2", 2, b"fine"))[1]
+        assert await station.recv() == "fine"
+
+
+async def test_a_host_restart_is_not_seen_by_the_stations() -> None:
+    async with site() as running:
+        stations = [await running.station(f"/ocpp/CP-{n}") for n in range(5)]
+        running.host.unavailable_for = 2
+        running.host.dies_after_execution = 1
+        for n, station in enumerate(stations):
+            await station.send(f"event {n}")
+        assert [await station.recv() for station in stations] == [f"event {n}" for n in range(5)]
+        assert running.gateway.stats().batch_failures >= 3
+
+
+async def test_a_peer_that_answers_no_ping_is_disconnected_and_a_quiet_one_that_does_stays() -> None:
+    async with site(ping_interval_s=0.1, pong_timeout_s=0.3) as running:
+        quiet = await running.station("/ocpp/CP-quiet", ping_interval=None)
+        reader, writer = await raw_station(running, "CP-dead")
+        assert await asyncio.wait_for(reader.readexactly(2), 5) == b"\x89\x00"
+        await until(running.host.disconnects)
+        assert [(d.station_id, d.code) for d in running.host.disconnects()] == [("CP-dead", 1006)]
+        assert running.gateway.stats().dead_peers == 1
+        await quiet.send("alive")
+        assert await quiet.recv() == "alive"
+        writer.close()
+
+
+async def test_a_message_proves_life_as_well_as_a_pong() -> None:
+    """G02.FR.04: any message shows that the station is there."""
+    async with site(ping_interval_s=0.05, pong_timeout_s=0.3) as running:
+        reader, writer = await raw_station(running, "CP-1")
+        for _ in range(8):
+            async with asyncio.timeout(5):
+                while await reader.readexactly(2) != b"\x89\x00":
+                    assert await reader.readexactly(1) == b"x"
+            writer.write(ws_frame(b"x"))
+        assert running.gateway.stats().dead_peers == 0
+        writer.close()
+
+
+async def test_while_reading_is_paused_silence_proves_nothing() -> None:
+    async with site(ping_interval_s=0.1, pong_timeout_s=0.2, max_queued_frames=2) as running:
+        _, writer = await raw_station(running, "CP-1")
+        dead, dead_writer = await raw_station(running, "CP-dead")
+        running.host.open.clear()
+        writer.write(ws_frame(b"one") + ws_frame(b"two"))
+        await until(lambda: running.gateway.stats().reading_paused == 1)
+        async with asyncio.timeout(5):
+            await dead.read()
+        assert running.gateway.stats().dead_peers == 1
+        assert running.gateway.stats().connected == 1
+        writer.close()
+        dead_writer.close()
+
+
+async def test_two_gateways_share_one_port() -> None:
+    host = FakeHost()
+    async with site(host, gateway_id="gateway-1") as first, site(host, gateway_id="gateway-2", port=first.port):
+        stations = [await first.station(f"/ocpp/CP-{n}") for n in range(64)]
+        for station in stations:
+            await station.send("x")
+            assert await station.recv() == "x"
+        assert {connect.gateway_id for connect in host.connects()} == {"gateway-1", "gateway-2"}
+
+
+async def test_stopping_says_going_away_and_delivers_what_was_read() -> None:
+    async with site() as running:
+        stations = [await running.station(f"/ocpp/CP-{n}") for n in range(3)]
+        running.host.open.clear()
+        await stations[0].send("last words")
+        await until(lambda: running.gateway.stats().frames_in == 1)
+        closing = asyncio.ensure_future(running.gateway.close())
+        assert [await ended(station) for station in stations] == [1001] * 3
+        running.host.open.set()
+        await closing
+        assert running.host.frames_of("CP-0") == [b"last words"]
+        assert {d.station_id for d in running.host.disconnects()} == {"CP-0", "CP-1", "CP-2"}
+        with pytest.raises(OSError, match=r"refused|failed"):
+            await running.station("/ocpp/CP-9")
+
+
+async def test_stopping_does_not_wait_for_a_peer_that_never_closes() -> None:
+    async with site(pong_timeout_s=0.2) as running:
+        reader, writer = await raw_station(running, "CP-1")
+        await asyncio.wait_for(running.gateway.close(), 5)
+        assert await close_code(reader) == 1001
+        writer.close()
+
+
+async def test_no_secret_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("websockets.client").setLevel(logging.WARNING)
+    async with site() as running:
+        headers = {"Authorization": "Basic Q1AtMTpobGxvLXNlY3JldC13b3Jk"}
+        await running.station("/ocpp/CP-1", additional_headers=headers)
+        await refused(running, "/ocpp/CP-2", additional_headers=headers)
+    written = " ".join(str(vars(record)) for record in caplog.records)
+    assert "station connected" in written
+    assert "secret" not in written
+    assert "Q1AtMTpobGxv" not in written
