@@ -19,9 +19,9 @@ import orjson
 
 from actors.dispatch import CommandQueue
 from actors.domain.command import Command
-from actors.domain.station import Station
+from actors.domain.station import Configuration, Station
 from actors.domain.transaction import ChargingTransaction
-from actors.errors import FrameFault, NotFound
+from actors.errors import Conflict, FrameFault, NotFound
 from actors.handlers.routes import ROUTES, Route
 from actors.handlers.transactions import started_by
 from actors.ocpp import schemas, v16
@@ -112,9 +112,7 @@ class Charger:
         if station.gateway_id is not None:
             turn.closes.append((station.gateway_id, station.conn_epoch))
         if not self.known:
-            self.known = True
-            # Starts at the clock, so that a station registered anew never gets an id it has had (1.6, 4.8).
-            station.next_transaction_id = int(now.timestamp()) & 0x3FFF_FFFF
+            self._register(now)
         station.conn_epoch += 1
         station.gateway_id, station.ocpp_version = gateway_id, version.value
         station.connected_at = station.last_seen_at = self._seen_written_at = now
@@ -124,6 +122,25 @@ class Charger:
         turn.tell("StationConnected", connEpoch=station.conn_epoch, version=version.value)
         turn.show("connection", {"connected": True})
         return turn, None
+
+    def _register(self, now: datetime) -> None:
+        self.known = True
+        # Starts at the clock, so that a station registered anew never gets an id it has had (1.6, 4.8).
+        self.station.next_transaction_id = int(now.timestamp()) & 0x3FFF_FFFF
+
+    def configure(self, change: Configuration, now: datetime, *, create: bool) -> Turn:
+        """Take an admin's decisions; `create` registers a new station. Raises NotFound, Conflict."""
+        if create and self.known:
+            raise Conflict(f"there is a station {self.station.station_id} already")
+        if not create and not self.known:
+            raise NotFound(f"there is no station {self.station.station_id}")
+        turn = self._turn(now)
+        if create:
+            self._register(now)
+        change.apply(self.station)
+        turn.save(self.station)
+        turn.tell("StationRegistered" if create else "StationConfigured")
+        return turn
 
     def _authenticate(self, password_digest: str | None) -> Refusal | None:
         if not self.known and not self._rules.accept_unknown_stations:
@@ -245,14 +262,12 @@ class Charger:
         return turn
 
     def _match_remote_start(self, turn: Turn, event: TransactionEvent) -> None:
-        if not self._queue.starting:
+        if not self._queue.waiting:
             return
-        command = started_by(event, self._queue.starting)
+        command = started_by(event, self._queue.starts())
         transaction = next((row for row in turn.rows if isinstance(row, ChargingTransaction)), None)
         if command is not None and transaction is not None:
-            command.transaction = transaction.id
-            self._queue.starting.remove(command)
-            turn.save(command)
+            self._queue.started(turn, command, transaction.id)
 
     def submit(self, command: Command, now: datetime) -> Turn:
         """Queue a command and send it if the line is free. Raises NotFound, and what `CommandQueue.submit` raises."""

@@ -12,7 +12,7 @@ from actors.errors import BadRequest, Conflict, FrameFault, NotFound, StationOff
 from actors.handlers.commands import COMMANDS
 from actors.ocpp import schemas
 from actors.ocpp.connection import Answered, Connection, Failed, Outstanding
-from actors.ocpp.frames import Json, OcppVersion
+from actors.ocpp.frames import Json, OcppVersion, pack_result_error
 from actors.ocpp.v16_commands import for_version, from_result
 from actors.turn import Rules, Turn
 
@@ -52,6 +52,8 @@ class CommandQueue:
         if spec.prepare is not None:
             spec.prepare(command)
         _validate(command, turn.version)
+        if spec.check is not None:
+            spec.check(command, turn.version)
         if command.if_offline == "fail" and not turn.station.connected:
             raise StationOffline(f"station {turn.station.station_id} is not connected")
         if len(self._commands) >= turn.rules.max_queued_commands:
@@ -71,6 +73,7 @@ class CommandQueue:
 
     def send_next(self, turn: Turn, connection: Connection) -> None:
         """Send the oldest command that may go now, if the line is free."""
+        self.expire(turn)
         if not self._commands or connection.outstanding is not None or not turn.station.connected:
             return
         for command in list(self._commands.values()):
@@ -104,6 +107,8 @@ class CommandQueue:
         try:
             answer = _read_answer(command, event.payload, version, turn.rules)
         except FrameFault as fault:
+            if version is OcppVersion.V21:
+                turn.frames.append(pack_result_error(command.id, fault.code, fault.description))
             self._finish(turn, command, "failed", f"the station's answer breaks the standard: {fault.description}")
             return
         command.response = answer
@@ -112,8 +117,20 @@ class CommandQueue:
         status = str(answer.get("status", ""))
         accepted = not spec.success or status in spec.success
         self._finish(turn, command, "accepted" if accepted else "rejected", None if accepted else status)
-        if accepted and command.action == "RequestStartTransaction":
+        if accepted and command.action == "RequestStartTransaction" and command.transaction is None:
             self.starting.append(command)
+
+    def starts(self) -> list[Command]:
+        """Return the remote starts that have no transaction yet; some stations start one before they answer."""
+        sent = (c for c in self._commands.values() if c.status == "sent" and c.action == "RequestStartTransaction")
+        return [*self.starting, *(command for command in sent if command.transaction is None)]
+
+    def started(self, turn: Turn, command: Command, transaction: str) -> None:
+        """Note the transaction, by its platform id, that a remote start has led to."""
+        command.transaction = transaction
+        if command in self.starting:
+            self.starting.remove(command)
+        turn.save(command)
 
     def lost(self, turn: Turn, call: Outstanding) -> None:
         """Close a command whose socket went away before its answer."""
@@ -170,4 +187,4 @@ def _read_answer(command: Command, payload: Json, version: OcppVersion, rules: R
         return payload
     action16, _ = for_version(command.action, command.payload, version)
     schemas.check(version, action16, payload, answer=True, strict=rules.strict)
-    return from_result(command.action, payload)
+    return from_result(command.action, payload, command.payload)

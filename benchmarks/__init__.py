@@ -1,0 +1,1 @@
+"""The platform against a reference, measured side by side in one run and written as ratios."""

@@ -21,7 +21,7 @@ from cluster.gateway.server import GatewayActor
 from cluster.host_actor import HostActor
 from cluster.keys import Keys
 from cluster.partitions import split
-from cluster.refs import RayDirectory
+from cluster.refs import host_ids, make_directory
 from cluster.store.fleet import PostgresFleet
 from configs.settings import Settings
 
@@ -29,16 +29,6 @@ log = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 60.0
 _WATCH_EVERY_S = 1.0
-
-
-def host_ids(settings: Settings) -> list[str]:
-    """Return the names of the host actors."""
-    return [f"host-{number}" for number in range(settings.hosts.count)]
-
-
-def make_directory(settings: Settings) -> RayDirectory:
-    """Return a directory of this platform's actors, for a process that is connected to Ray."""
-    return RayDirectory(settings.ray.namespace, settings.hosts.partitions, host_ids(settings))
 
 
 class Fleet:
@@ -66,7 +56,7 @@ class Fleet:
         shares = split(self._settings.hosts.partitions, self._settings.hosts.count)
         for host_id, partitions in zip(host_ids(self._settings), shares, strict=True):
             self._hosts[host_id] = self._actor(HostActor, host_id, max_restarts=-1).remote(
-                host_id, self._settings.model_dump(mode="json"), self._keys, partitions
+                host_id, self._settings.model_dump(mode="json"), partitions
             )
         await self._all(handle.start.remote() for handle in self._hosts.values())
 

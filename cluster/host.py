@@ -19,6 +19,7 @@ import msgspec
 
 from actors.charger import Charger, Opened, Refusal
 from actors.domain.command import Command
+from actors.domain.station import Configuration, Station
 from actors.errors import CloudBayError, Fenced, Unavailable
 from actors.ocpp.frames import OcppVersion, pack_error
 from actors.ports import ChargerStore, FrameLog, LiveBus, LoggedFrame, StationLink
@@ -191,6 +192,11 @@ class ChargerHost:
         """Withdraw a queued command. Raises NotFound, Conflict, Unavailable."""
         turn = await self._act(station_id, lambda charger, now: charger.cancel(command_id, now))
         return turn.finished[0]
+
+    async def configure(self, station_id: str, change: Configuration, *, create: bool) -> Station:
+        """Take an admin's decisions about a station. Raises NotFound, Conflict, Unavailable."""
+        turn = await self._act(station_id, lambda charger, now: charger.configure(change, now, create=create))
+        return turn.station
 
     async def _act(self, station_id: str, act: Callable[[Charger, datetime], Turn]) -> Turn:
         """Run a turn that no frame asked for, and push its frames to the station."""

@@ -7,15 +7,16 @@ needs an event loop or the database begins with the first call.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import Mapping, Sequence
 
 from actors.domain.command import Command
+from actors.domain.station import Configuration, Station
 from cluster.bootstrap import HostServices, open_host
 from cluster.gateway.ports import HostKey
 from cluster.host import ChargerHost
-from cluster.keys import Keys
 from cluster.logs import set_up_logging
 from configs.settings import Settings
 
@@ -25,10 +26,9 @@ log = logging.getLogger(__name__)
 class HostActor:
     """One host process. Hard state: its epoch, in the database. Soft state and losses: see ChargerHost."""
 
-    def __init__(self, host_id: str, settings: Mapping[str, object], keys: Keys, partitions: Sequence[int]) -> None:
+    def __init__(self, host_id: str, settings: Mapping[str, object], partitions: Sequence[int]) -> None:
         self._host_id = host_id
         self._settings = Settings.model_validate(settings)
-        self._keys = keys
         self._partitions = list(partitions)
         self._services: HostServices | None = None
         self._starting = asyncio.Lock()
@@ -39,7 +39,11 @@ class HostActor:
         """Join the fleet and take the partitions, once; return the epoch."""
         async with self._starting:
             if self._services is None:
-                self._services = await open_host(self._settings, self._keys, self._host_id, self._partitions)
+                # Chargers live long and hold no cycles: looking at all of them at every collection costs a third of
+                # the CPU and finds nothing (measured with 1,000 chargers).
+                gc.freeze()
+                gc.set_threshold(50_000, 20, 100)
+                self._services = await open_host(self._settings, self._host_id, self._partitions)
                 self._running = asyncio.create_task(self._run(self._services.host))
             return self._services.epoch
 
@@ -60,6 +64,10 @@ class HostActor:
     async def cancel(self, station_id: str, command_id: str) -> Command:
         """See ChargerHost.cancel."""
         return await (await self._host()).cancel(station_id, command_id)
+
+    async def configure(self, station_id: str, change: Configuration, create: bool) -> Station:
+        """See ChargerHost.configure."""
+        return await (await self._host()).configure(station_id, change, create=create)
 
     async def gateway_gone(self, gateway_id: str) -> None:
         """See ChargerHost.gateway_gone."""

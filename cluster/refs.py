@@ -16,10 +16,12 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.domain.command import Command
-from actors.errors import CloudBayError, NotFound, Unavailable
+from actors.domain.station import Configuration, Station
+from actors.errors import CloudBayError, Unavailable
 from cluster import batch
 from cluster.gateway.ports import HostKey, HostUnavailable
 from cluster.partitions import partition_of
+from configs.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,17 @@ T = TypeVar("T")
 _NORMAL_CLOSURE = 1000
 _RETRY_FOR_S = 10.0
 _RETRY_EVERY_S = 0.25
+_STATS_WITHIN_S = 5.0
+
+
+def host_ids(settings: Settings) -> list[str]:
+    """Return the names of the host actors."""
+    return [f"host-{number}" for number in range(settings.hosts.count)]
+
+
+def make_directory(settings: Settings) -> RayDirectory:
+    """Return a directory of this platform's actors, for a process that is connected to Ray."""
+    return RayDirectory(settings.ray.namespace, settings.hosts.partitions, host_ids(settings))
 
 
 class RayDirectory:
@@ -36,7 +49,7 @@ class RayDirectory:
     def __init__(self, namespace: str, partitions: int, host_ids: Sequence[str]) -> None:
         self._namespace = namespace
         self._partitions = partitions
-        self._host_ids = list(host_ids)
+        self.host_ids = list(host_ids)
         self._owners: dict[int, HostKey] = {}
         self._handles: dict[str, ActorHandle] = {}
 
@@ -49,7 +62,7 @@ class RayDirectory:
 
     async def refresh(self) -> None:
         """Read the partition map again, from any host that answers. Raises HostUnavailable when none does."""
-        for host_id in self._host_ids:
+        for host_id in self.host_ids:
             try:
                 handle = await asyncio.to_thread(self.resolve, host_id)
                 self._owners = await asyncio.wait_for(handle.partition_map.remote(), _RETRY_FOR_S)
@@ -84,6 +97,10 @@ class RayChargers:
     async def cancel(self, station_id: str, command_id: str) -> Command:
         """Withdraw a queued command. Raises what ChargerHost.cancel raises."""
         return await self._ask(station_id, lambda host: host.cancel.remote(station_id, command_id))
+
+    async def configure(self, station_id: str, change: Configuration, *, create: bool = False) -> Station:
+        """Take an admin's decisions about a station. Raises what ChargerHost.configure raises."""
+        return await self._ask(station_id, lambda host: host.configure.remote(station_id, change, create))
 
     async def _ask(self, station_id: str, call: Callable[[ActorHandle], Awaitable[T]]) -> T:
         deadline = asyncio.get_running_loop().time() + _RETRY_FOR_S
@@ -142,29 +159,20 @@ class RayStationLink:
 
 
 class RayFleet:
-    """All hosts and gateways, for who wants to know how they are."""
+    """Hosts and gateways by name, for who wants to know how they are."""
 
-    def __init__(self, directory: RayDirectory, host_ids: Sequence[str], gateway_names: Sequence[str]) -> None:
+    def __init__(self, directory: RayDirectory) -> None:
         self._directory = directory
-        self._host_ids = list(host_ids)
-        self._gateway_names = list(gateway_names)
 
-    async def hosts(self) -> dict[str, dict[str, float]]:
-        """Return each answering host's counters, by host id."""
-        return await self._stats(self._host_ids)
-
-    async def gateways(self) -> dict[str, dict[str, float]]:
-        """Return each answering gateway's counters, by actor name."""
-        return await self._stats(self._gateway_names)
-
-    async def _stats(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    async def stats(self, names: Sequence[str]) -> dict[str, dict[str, object]]:
+        """Return the counters of each actor that answers, by its name."""
         answers = await asyncio.gather(*(self._one(name) for name in names))
         return {name: answer for name, answer in zip(names, answers, strict=True) if answer is not None}
 
-    async def _one(self, name: str) -> dict[str, float] | None:
+    async def _one(self, name: str) -> dict[str, object] | None:
         try:
             handle = await asyncio.to_thread(self._directory.resolve, name)
-            return dict(await asyncio.wait_for(handle.stats.remote(), 5.0))
-        except (RayError, ValueError, TimeoutError, NotFound):
+            return dict(await asyncio.wait_for(handle.stats.remote(), _STATS_WITHIN_S))
+        except (RayError, ValueError, TimeoutError):
             self._directory.forget(name)
             return None

@@ -1,0 +1,1 @@
+"""HTTP: the API on Ray Serve and FastAPI. Nothing here decides anything."""

@@ -152,7 +152,6 @@ class Charging:
             evse_id=evse.id,
             started_at=self.now,
             id_token=evse.authorized,
-            meter_start_wh=evse.meter_wh,
             next_sample_at=self.now + timedelta(seconds=interval_s),
             remote_start_id=evse.remote_start_id,
         )

@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample-interval-s", type=int, default=60, metavar="N", help="meter values each N s (60)")
     parser.add_argument("--offline", type=_offline, metavar="EVERY:FOR", help="offline FOR s of every EVERY s")
     parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="RULE", help="see below")
+    parser.add_argument("--start-spread-s", type=float, default=2.0, metavar="S", help="spread the first connections")
     parser.add_argument("--seed", type=int, default=1, help="makes drivers and faults repeatable (default 1)")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after S real seconds")
     parser.add_argument("--lean", action="store_true", help="load instead of behaviour; 2.0.1 only")
@@ -156,6 +157,7 @@ def _settings(args: argparse.Namespace) -> FleetSettings:
         offline=args.offline,
         faults=tuple(args.fault),
         start=args.start,
+        start_spread_s=args.start_spread_s,
         seed=args.seed,
     )
 

@@ -6,6 +6,7 @@ Must not know: what messages mean; the station decides, this only carries.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import ssl
@@ -77,7 +78,7 @@ class StationClient:
         self.station = station
         self.drivers = drivers
         self.faults = faults or Faults((), seed)
-        self.connections = self.failed_connects = 0
+        self.connections = 0
         self.problem = ""
         self._settings = settings
         self._clock = clock
@@ -134,16 +135,20 @@ class StationClient:
 
     async def _converse(self, socket: ClientConnection) -> None:
         """Exchange frames until the socket is lost or the station has a reason to leave."""
-        station = self.station
+        station, next_tick = self.station, 0.0
         while True:
             await self._flush(socket)
             if station.restart is not None or self._offline_due():
                 return
-            try:
-                async with asyncio.timeout(_TICK_S):
-                    station.receive(await socket.recv(decode=False), self._clock.now())
-            except TimeoutError:
+            left_s = next_tick - time.monotonic()
+            if left_s <= 0:
+                # Also in the middle of a lively conversation: drivers and the clock do not wait for silence.
                 self._tick()
+                next_tick = time.monotonic() + _TICK_S
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    station.receive(await socket.recv(decode=False), self._clock.now())
 
     async def _flush(self, socket: ClientConnection) -> None:
         for frame in self.station.take_frames():
@@ -205,7 +210,6 @@ class StationClient:
         if self.station.online:
             self.problem = f"connection lost: {error}"
         else:
-            self.failed_connects += 1
             self.problem = _explain(error)
         log.info("station offline", extra={"station_id": self.station.settings.id, "problem": self.problem})
 
@@ -228,6 +232,7 @@ def _explain(error: Exception) -> str:
     """Say what a failed attempt means to the user."""
     if isinstance(error, InvalidStatus):
         hints = {
+            400: "the CSMS refused the handshake, perhaps it does not speak this OCPP version",
             401: "the password is wrong or missing (--password)",
             403: "the CSMS refuses this station",
             404: "the CSMS does not know this station id, or the path in --to is wrong",
@@ -237,4 +242,6 @@ def _explain(error: Exception) -> str:
         return f"HTTP {status}: {hints.get(status, 'the CSMS refused the WebSocket')}"
     if isinstance(error, TimeoutError):
         return "no answer to the connection attempt in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused, nothing listens there"
     return str(error) or type(error).__name__

@@ -84,7 +84,7 @@ class Driver:
             case Phase.PLUGGED if self._scenario.shows_card and now >= self._wake_at:
                 station.present_token(self._evse_id, self._id_token, now)
                 self.phase, self._wake_at = Phase.WAITING, now + _PATIENCE
-            case Phase.WAITING if now >= self._wake_at:
+            case Phase.WAITING if now >= self._wake_at and evse.pending is None:
                 self.turned_away += 1
                 self.phase = Phase.LEAVING
             case Phase.CHARGING if not charging:

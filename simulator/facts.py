@@ -25,7 +25,6 @@ class Transaction:
     evse_id: int
     started_at: datetime
     id_token: IdToken
-    meter_start_wh: float
     next_sample_at: datetime
     charging_state: str = "EVConnected"
     remote_start_id: int | None = None

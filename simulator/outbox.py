@@ -30,9 +30,6 @@ class Outbox:
         self._transactional: deque[Item] = deque()
         self.discarded = 0
 
-    def __len__(self) -> int:
-        return len(self._ordinary) + len(self._transactional)
-
     @property
     def transactional(self) -> int:
         """Return how many transaction messages wait."""

@@ -62,7 +62,7 @@ class EnergyMeter(msgspec.Struct):
     resets: int = 0
 
     def add(self, reading: Reading) -> None:
-        """Fold in one reading, not earlier than the last one."""
+        """Fold in one reading, later than the last one."""
         if reading.register_wh is not None:
             self._register(reading.register_wh, reading.at)
         elif reading.interval_wh is not None and self.last_register_wh is None:
@@ -80,6 +80,7 @@ class EnergyMeter(msgspec.Struct):
         elif register_wh >= last:
             self.energy_wh += register_wh - last
         elif last - register_wh <= _JITTER_WH:
+            self.fallen_to_wh = None
             return
         elif self.fallen_to_wh is None:
             self.fallen_to_wh = register_wh
@@ -87,15 +88,15 @@ class EnergyMeter(msgspec.Struct):
         else:
             # What a reset register shows first was drawn since the last reading, if any car could have drawn it.
             hours = (at - last_at).total_seconds() / 3600
-            first = self.fallen_to_wh if self.fallen_to_wh <= _MAX_POWER_W * hours else 0.0
+            first = self.fallen_to_wh if 0 < self.fallen_to_wh <= _MAX_POWER_W * hours else 0.0
             self.energy_wh += first + max(0.0, register_wh - self.fallen_to_wh)
             self.resets += 1
         self.last_register_wh, self.last_register_at, self.fallen_to_wh = register_wh, at, None
 
     def late(self, readings: Iterable[Reading]) -> bool:
-        """Tell whether any reading is earlier than what is folded in already."""
+        """Tell whether any reading is not later than what is folded in already: then all must be counted anew."""
         last = self.last_at
-        return last is not None and any(reading.at < last for reading in readings)
+        return last is not None and any(reading.at <= last for reading in readings)
 
 
 _JITTER_WH: Final = 2.0
@@ -103,6 +104,9 @@ _JITTER_WH: Final = 2.0
 
 _MAX_POWER_W: Final = 500_000.0
 """More than any car charges with."""
+
+_BEYOND_REASON: Final = 1e15
+"""No meter shows this; infinity, which JSON cannot hold, is beyond it too."""
 
 
 def readings(values: Iterable[MeterValue], received_at: datetime) -> list[Reading]:
@@ -135,15 +139,21 @@ def merged(all_readings: Iterable[Reading]) -> list[Reading]:
     return [moments[at] for at in sorted(moments)]
 
 
-def _join(old: Reading, new: Reading) -> Reading:
-    registers = [r for r in (old.register_wh, new.register_wh) if r is not None]
+def _join(one: Reading, other: Reading) -> Reading:
+    """Join two readings of one moment; of two values the higher, so that the order in which they came is nothing."""
     return Reading(
-        old.at,
-        max(registers, default=None),
-        old.interval_wh if old.interval_wh is not None else new.interval_wh,
-        old.power_w if old.power_w is not None else new.power_w,
-        old.soc_percent if old.soc_percent is not None else new.soc_percent,
+        one.at,
+        _higher(one.register_wh, other.register_wh),
+        _higher(one.interval_wh, other.interval_wh),
+        _higher(one.power_w, other.power_w),
+        _higher(one.soc_percent, other.soc_percent),
     )
+
+
+def _higher(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
 
 
 def _reading(at: datetime, samples: list[SampledValue]) -> Reading | None:
@@ -161,7 +171,9 @@ def _reading(at: datetime, samples: list[SampledValue]) -> Reading | None:
 
 def _total(samples: list[SampledValue], measurand: str) -> float | None:
     """Pick a measurand's value: outlet before elsewhere, Begin/End before periodic, total before sum of phases."""
-    fitting = [s for s in samples if s.measurand == measurand and s.value is not None]
+    fitting = [
+        s for s in samples if s.measurand == measurand and s.value is not None and abs(base_value(s)) < _BEYOND_REASON
+    ]
     if not fitting:
         return None
     if len(fitting) > 1:

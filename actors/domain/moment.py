@@ -8,7 +8,8 @@ from typing import Final
 EPOCH_OF_OCPP: Final = datetime(2015, 1, 1, tzinfo=UTC)
 """No OCPP-J station had a set clock before this; earlier stamps are from an unset clock (1970, 2000)."""
 
-FUTURE_TOLERANCE: Final = timedelta(minutes=5)
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)
+"""How far a clock that is set may be off."""
 
 
 def wire_time(moment: datetime) -> str:
@@ -19,4 +20,4 @@ def wire_time(moment: datetime) -> str:
 
 def believable(stamp: datetime, received_at: datetime) -> bool:
     """Tell whether a station's time stamp can be true: its clock is set and does not run ahead."""
-    return EPOCH_OF_OCPP <= stamp <= received_at + FUTURE_TOLERANCE
+    return EPOCH_OF_OCPP <= stamp <= received_at + CLOCK_TOLERANCE

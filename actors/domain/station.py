@@ -62,6 +62,21 @@ class Station(msgspec.Struct):
         return count & (count - 1) == 0
 
 
+class Configuration(msgspec.Struct, frozen=True):
+    """What an admin decides about a station; what is UNSET stays as it is."""
+
+    admission: Registration | msgspec.UnsetType | None = msgspec.UNSET
+    validation: Literal["tolerant", "strict"] | msgspec.UnsetType | None = msgspec.UNSET
+    password_digest: str | msgspec.UnsetType | None = msgspec.UNSET
+
+    def apply(self, station: Station) -> None:
+        """Write the decisions into `station`."""
+        for field in self.__struct_fields__:
+            value = getattr(self, field)
+            if value is not msgspec.UNSET:
+                setattr(station, field, value)
+
+
 def connector_key(evse_id: int, connector_id: int) -> str:
     """Name a connector inside its station: `evse/connector`; 0 stands for the whole above it."""
     return f"{evse_id}/{connector_id}"

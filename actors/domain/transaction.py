@@ -42,6 +42,10 @@ class ChargingTransaction(msgspec.Struct):
     conflicts: int = 0
     """Events that reused a sequence number with other content; they are stored all the same."""
     meter: EnergyMeter = msgspec.field(default_factory=EnergyMeter)
+    token_seq_no: int | None = None
+    """The event `id_token` is from: the earliest to name a token tells who charges, the last may tell who stops."""
+    state_seq_no: int | None = None
+    """The event `charging_state` is from; unknown for 1.6, where the connector's status tells it."""
 
     @property
     def numbered(self) -> bool:
@@ -61,15 +65,15 @@ class ChargingTransaction(msgspec.Struct):
             self.seen = with_number(self.seen, event.seq_no)
         self._identity(event)
         info = event.transaction_info
-        if event.event_type == "Started":
+        if event.event_type == "Started" and _is_first(event, self.started_at, self.start_seq_no):
             self.started_at, self.start_seq_no = event.timestamp, event.seq_no
-        elif event.event_type == "Ended":
+        elif event.event_type == "Ended" and _is_first(event, self.ended_at, self.end_seq_no):
             self.ended_at, self.end_seq_no = event.timestamp, event.seq_no
-            self.stopped_reason = info.stopped_reason or self.stopped_reason or "Local"
+            self.stopped_reason = info.stopped_reason or "Local"
+        if info.charging_state is not None and _above(event.seq_no, self.state_seq_no):
+            self.charging_state, self.state_seq_no = info.charging_state, event.seq_no
         if self.ended_at is not None:
             self.charging_state = None
-        elif newest and info.charging_state is not None:
-            self.charging_state = info.charging_state
         if newest:
             self.last_event_at = event.timestamp
         for reading in readings:
@@ -91,10 +95,25 @@ class ChargingTransaction(msgspec.Struct):
         if event.evse is not None:
             self.evse_id = event.evse.id
             self.connector_id = event.evse.connector_id or self.connector_id
-        if event.id_token is not None and (self.id_token is None or event.event_type == "Started"):
-            self.id_token = event.id_token.id_token
+        if event.id_token is not None and (self.id_token is None or self._precedes_token(event)):
+            self.id_token, self.token_seq_no = event.id_token.id_token, event.seq_no
         if event.transaction_info.remote_start_id is not None:
             self.remote_start_id = event.transaction_info.remote_start_id
+
+    def _precedes_token(self, event: TransactionEvent) -> bool:
+        if event.seq_no is None:
+            return event.event_type == "Started"
+        return _above(self.token_seq_no, event.seq_no)
+
+
+def _is_first(event: TransactionEvent, known_at: datetime | None, known_seq_no: int | None) -> bool:
+    """Tell whether this start or end is the one that counts: a faulty station may send several."""
+    return known_at is None or (known_seq_no is not None and _above(known_seq_no, event.seq_no))
+
+
+def _above(seq_no: int | None, other: int | None) -> bool:
+    """Tell whether `seq_no` is the higher; any number is above none."""
+    return seq_no is not None and (other is None or seq_no > other)
 
 
 class GapReport(msgspec.Struct, frozen=True):

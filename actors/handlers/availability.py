@@ -23,7 +23,8 @@ def status(turn: Turn, request: StatusNotification) -> Empty:
     """Remember a connector's state; an older report than the known one changes nothing."""
     stamp = request.timestamp
     at = stamp if stamp is not None and believable(stamp, turn.now) else turn.now
-    set_status(turn, request.evse_id, request.connector_id, request.connector_status, at, request)
+    if not set_status(turn, request.evse_id, request.connector_id, request.connector_status, at, request):
+        return Empty()
     charging_state = _CHARGING_STATES.get(request.vendor_status or "")
     if charging_state is not None:
         for transaction in turn.transactions.values():
@@ -40,8 +41,8 @@ def set_status(
     new_status: str,
     at: datetime,
     request: StatusNotification | None = None,
-) -> None:
-    """Write a connector's state when it is news."""
+) -> bool:
+    """Write a connector's state when it is news; False for a report older than the known one."""
     key = connector_key(evse_id, connector_id)
     known = turn.station.connectors.get(key)
     state = ConnectorState(
@@ -49,15 +50,16 @@ def set_status(
     )
     if known is not None:
         if at < known.at:
-            return
+            return False
         same = (known.status, known.vendor_status, known.error_code) == (
             state.status,
             state.vendor_status,
             state.error_code,
         )
         if same:
-            return
+            return True
     turn.station.connectors[key] = state
     turn.save(turn.station)
     turn.tell("ConnectorStatusChanged", evseId=evse_id, connectorId=connector_id, status=new_status, at=at)
     turn.show("connector", {"evseId": evse_id, "connectorId": connector_id, "status": new_status})
+    return True

@@ -12,7 +12,8 @@ import msgspec
 
 from actors.domain.command import Command
 from actors.domain.records import ReportedVariable
-from actors.ocpp.frames import Json
+from actors.errors import BadRequest
+from actors.ocpp.frames import Json, OcppVersion
 from actors.turn import Turn, remote_start_id
 
 
@@ -22,6 +23,8 @@ class Spec(msgspec.Struct, frozen=True):
     success: frozenset[str] = frozenset({"Accepted", "Scheduled"})
     prepare: Callable[[Command], None] | None = None
     """Completes the payload before it is validated."""
+    check: Callable[[Command, OcppVersion], None] | None = None
+    """Raises BadRequest for a valid payload that the standard forbids all the same."""
     answered: Callable[[Turn, Command, Json], None] | None = None
     """Takes what the answer tells into the station's state."""
     while_pending: bool = True
@@ -30,6 +33,15 @@ class Spec(msgspec.Struct, frozen=True):
 
 def _give_remote_start_id(command: Command) -> None:
     command.payload.setdefault("remoteStartId", remote_start_id(command.id))
+
+
+def _name_the_connector(command: Command, version: OcppVersion) -> None:
+    """Ask for the status of one connector (F06.FR.13); 1.6 may be asked for that of all."""
+    payload = command.payload
+    evse = payload.get("evse")
+    named = isinstance(evse, dict) and "connectorId" in evse
+    if payload["requestedMessage"] == "StatusNotification" and not named and version is not OcppVersion.V16:
+        raise BadRequest("payload of TriggerMessage: a StatusNotification is asked of one connector; give its evse")
 
 
 def _keep_variables(turn: Turn, _command: Command, answer: Json) -> None:
@@ -65,7 +77,7 @@ COMMANDS: Final[dict[str, Spec]] = {
     # E, F remote control
     "RequestStartTransaction": Spec(prepare=_give_remote_start_id, while_pending=False),
     "RequestStopTransaction": Spec(while_pending=False),
-    "TriggerMessage": Spec(),
+    "TriggerMessage": Spec(check=_name_the_connector),
     "UnlockConnector": Spec(success=frozenset({"Unlocked"})),
     # G availability
     "ChangeAvailability": Spec(),

@@ -12,6 +12,7 @@ import msgspec
 
 from actors.domain.command import Command
 from actors.domain.meter import Reading
+from actors.domain.moment import CLOCK_TOLERANCE, EPOCH_OF_OCPP
 from actors.domain.records import StoredEvent
 from actors.domain.token import Purpose, decide, token_key
 from actors.domain.transaction import ChargingTransaction, gap_report
@@ -225,16 +226,24 @@ def _announce(
 
 
 def started_by(event: TransactionEvent, commands: list[Command]) -> Command | None:
-    """Return the accepted remote start that this event fulfils: by remoteStartId, or in 1.6 by the token."""
+    """Return the remote start that this event fulfils: by remoteStartId, or in 1.6 by connector and token."""
     if event.offline:
         return None
     remote_id = event.transaction_info.remote_start_id
     for command in commands:
         if remote_id is not None and command.payload.get("remoteStartId") == remote_id:
             return command
-        token = command.payload.get("idToken")
-        if event.seq_no is None and event.event_type == "Started" and event.id_token and isinstance(token, dict):
-            wanted = str(token.get("idToken", ""))
-            if token_key(wanted) == token_key(event.id_token.id_token):
-                return command
+        if event.seq_no is None and event.event_type == "Started" and _same_start(event, command):
+            return command
     return None
+
+
+def _same_start(event: TransactionEvent, command: Command) -> bool:
+    """Tell whether a 1.6 start can be the one asked for, and is none that waited in the station's queue."""
+    token, evse_id = command.payload.get("idToken"), command.payload.get("evseId")
+    if not isinstance(token, dict) or event.id_token is None or event.evse is None:
+        return False
+    if evse_id is not None and evse_id != event.evse.id:
+        return False
+    queued = EPOCH_OF_OCPP <= event.timestamp < command.created_at - CLOCK_TOLERANCE
+    return not queued and token_key(str(token.get("idToken", ""))) == token_key(event.id_token.id_token)

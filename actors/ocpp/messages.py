@@ -18,8 +18,8 @@ class Wire(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Base of every wire type: camelCase outside, absent instead of null."""
 
 
-class IdToken(Wire, frozen=True):
-    """What a user identifies with; compared case-insensitively."""
+class IdToken(Wire, frozen=True, omit_defaults=False):
+    """What a user identifies with; compared case-insensitively. `type` is required wherever one is sent."""
 
     id_token: str
     type: str = "Central"

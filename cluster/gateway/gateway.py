@@ -83,7 +83,7 @@ class Gateway:
         return self._edge.stats()
 
     async def close(self) -> None:
-        """Stop listening, close every socket with 1001, deliver what was read; takes at most twice `pong_timeout_s`."""
+        """Stop listening, close every socket with 1001, deliver what was read; takes a few `pong_timeout_s` at most."""
         if self._server is None:
             return
         self._server.close()
@@ -92,6 +92,7 @@ class Gateway:
         await self._edge.wait_empty(self._settings.pong_timeout_s)
         for socket in tuple(self._edge.sockets):
             socket.abort("the gateway is stopping")
+        await self._edge.wait_empty(self._settings.pong_timeout_s)  # a cut socket posts its Disconnect a turn later
         if not await self._edge.uplink.drain(self._settings.pong_timeout_s):
             log.warning("gateway stopped with unanswered items", extra={"gateway_id": self._edge.gateway_id})
         await self._edge.uplink.close()

@@ -6,15 +6,18 @@ cluster/fleet.py applies Ray's decorator and options to `GatewayActor`. The only
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+import msgspec
 from ray.exceptions import RayError, RayTaskError
 
-from cluster.gateway.edge import GatewayStats
 from cluster.gateway.gateway import Gateway
 from cluster.gateway.ports import HostKey, HostUnavailable, Router
+from cluster.logs import set_up_logging
 from configs.settings import Gateway as GatewaySettings
+from configs.settings import Log
 
 _INGEST_TIMEOUT_S = 30.0
 """A cut-off node makes calls hang for about a minute until Ray gives up; another host owns its stations by then."""
@@ -61,11 +64,18 @@ class RayIngest:
 
 
 class GatewayActor:
-    """One gateway process. Hard state: none; see Gateway for what a crash loses."""
+    """One gateway process, which logs as `log` says. Hard state: none; see Gateway for what a crash loses."""
 
     def __init__(
-        self, gateway_id: str, settings: Mapping[str, object], password_key: bytes, router: Router, resolve: Resolve
+        self,
+        gateway_id: str,
+        settings: Mapping[str, object],
+        password_key: bytes,
+        router: Router,
+        resolve: Resolve,
+        log: Mapping[str, object],
     ) -> None:
+        set_up_logging(Log.model_validate(log))
         self._gateway_id = gateway_id
         self._settings = GatewaySettings.model_validate(settings)
         self._password_key = password_key
@@ -88,9 +98,11 @@ class GatewayActor:
         """Send or close on behalf of a host; see Gateway.push."""
         return self._started().push(batch)
 
-    async def stats(self) -> GatewayStats:
-        """Return the gateway's counters."""
-        return self._started().stats()
+    async def stats(self) -> dict[str, object]:
+        """Return the gateway's counters, its process id and its CPU seconds."""
+        times = os.times()
+        counters = msgspec.structs.asdict(self._started().stats())
+        return {**counters, "pid": os.getpid(), "cpu_s": times.user + times.system}
 
     async def stop(self) -> None:
         """Close every socket and deliver what was read."""

@@ -1,0 +1,1 @@
+"""The system of record on PostgreSQL; the only package that imports SQLAlchemy."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import asyncpg
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.meter import Reading
@@ -40,15 +41,15 @@ MAX_OPEN: Final = 20
 
 _FENCE = "SELECT 1 FROM hosts WHERE host_id = $1 AND epoch = $2 FOR SHARE"
 
-_STATIONS = f"SELECT {', '.join(STATION_COLUMNS)} FROM stations WHERE station_id = ANY($1::text[])"  # noqa: S608
+_STATIONS = f"{select(*STATION_COLUMNS)} WHERE station_id = ANY($1::text[])"
 _OPEN_TRANSACTIONS = f"""
-SELECT station_id, state FROM unnest($1::text[]) AS wanted (station_id), LATERAL (
+SELECT station_id, state::text FROM unnest($1::text[]) AS wanted (station_id), LATERAL (
     SELECT created_at, state FROM transactions
     WHERE transactions.station_id = wanted.station_id AND ended_at IS NULL ORDER BY created_at DESC LIMIT {MAX_OPEN}
 ) AS newest ORDER BY station_id, created_at"""  # noqa: S608
 _UNFINISHED_COMMANDS = f"""
-SELECT {", ".join(f'"{name}"' for name in COMMAND_COLUMNS)} FROM commands
-WHERE station_id = ANY($1::text[]) AND status IN ('queued', 'sent') ORDER BY created_at, id"""  # noqa: S608
+{select(*COMMAND_COLUMNS)}
+WHERE station_id = ANY($1::text[]) AND status IN ('queued', 'sent') ORDER BY created_at, id"""
 
 _TOKENS = f"""
 SELECT token_key, id_token, status, valid_until, group_id, master_pass, concurrent, ARRAY(
@@ -56,10 +57,11 @@ SELECT token_key, id_token, status, valid_until, group_id, master_pass, concurre
     WHERE transactions.token_key = id_tokens.token_key AND ended_at IS NULL LIMIT {MAX_OPEN}
 ) AS open_transactions FROM id_tokens WHERE token_key = ANY($1::text[])"""  # noqa: S608
 _TRANSACTIONS = """
-SELECT station_id, transaction_id, state FROM unnest($1::text[], $2::text[]) AS wanted (station_id, transaction_id)
+SELECT station_id, transaction_id, state::text
+FROM unnest($1::text[], $2::text[]) AS wanted (station_id, transaction_id)
 JOIN transactions USING (station_id, transaction_id)"""
 _STARTS = """
-SELECT station_id, start_key, state FROM unnest($1::text[], $2::text[]) AS wanted (station_id, start_key)
+SELECT station_id, start_key, state::text FROM unnest($1::text[], $2::text[]) AS wanted (station_id, start_key)
 JOIN transactions USING (station_id, start_key) ORDER BY created_at"""
 _EVENTS = """
 SELECT station_id, transaction_id, event_key, digest, answer
@@ -68,6 +70,7 @@ JOIN transaction_events USING (station_id, transaction_id, event_key)"""
 _READINGS = """
 SELECT station_id, transaction_id, readings FROM unnest($1::text[], $2::text[]) AS wanted (station_id, transaction_id)
 JOIN transaction_events USING (station_id, transaction_id) WHERE length(readings) > 0"""
+
 
 class ContentRefused(Exception):
     """The database refuses values of this batch; nothing of it is stored."""
@@ -105,8 +108,8 @@ class PostgresChargerStore:
     async def commit(self, units: Sequence[Unit]) -> frozenset[int]:
         """Store many units durably in one fenced transaction; the contract is in actors/ports.py.
 
-        A batch with content the database refuses is halved until the units to blame are alone. What a station sent after
-        its refused unit builds on it, so that is refused as well.
+        A batch with content the database refuses is halved until the units to blame are alone. Later units of such a
+        station build on the refused one, so they are refused as well.
         """
         refused: set[int] = set()
         blamed: set[str] = set()
@@ -123,7 +126,7 @@ class PostgresChargerStore:
                 station_id = units[indexes[0]].station_id
                 blamed.add(station_id)
                 refused.update(i for i in range(indexes[0], len(units)) if units[i].station_id == station_id)
-                log.error("rows refused", extra={"station_id": station_id, "error": type(error.__cause__).__name__})
+                log.warning("rows refused", extra={"station_id": station_id, "error": type(error.__cause__).__name__})
         return frozenset(refused)
 
     async def _store(self, units: Sequence[Unit]) -> None:
@@ -135,16 +138,17 @@ class PostgresChargerStore:
             raise ContentRefused from error
         try:
             async with reachable(), driver_connection(self._engine) as connection, connection.transaction():
-                if await connection.fetchval(_FENCE, self._host_id, self._epoch) is None:
-                    raise Fenced(f"host {self._host_id} has been replaced: epoch {self._epoch} is over")
+                await self._hold_fence(connection)
                 for statement, arrays in batches:
                     await connection.execute(statement, *arrays)
-        except Fenced:
-            raise
         except Exception as error:
             if blames_content(error):
                 raise ContentRefused from error
             raise
+
+    async def _hold_fence(self, connection: asyncpg.Connection) -> None:
+        if await connection.fetchval(_FENCE, self._host_id, self._epoch) is None:
+            raise Fenced(f"host {self._host_id} has been replaced: epoch {self._epoch} is over")
 
 
 def _batches(units: Iterable[Unit]) -> list[tuple[str, list[Sequence[object]]]]:

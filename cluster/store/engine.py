@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import asyncpg
+import msgspec
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
@@ -42,17 +43,14 @@ def database_url(url: str) -> URL:
 def make_engine(
     url: str, application_name: str, pool_size: int = 8, command_timeout_s: float | None = COMMAND_TIMEOUT_S
 ) -> AsyncEngine:
-    """Return a pool of at most `pool_size` connections, opened when first needed.
-
-    JSON columns come and go as text, so that each reader decodes into its own type.
-    """
+    """Return a pool of at most `pool_size` connections, opened when first needed."""
     engine = create_async_engine(
         database_url(url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
-        json_serializer=_as_it_is,
-        json_deserializer=_as_it_is,
+        json_serializer=_json_text,
+        json_deserializer=msgspec.json.decode,
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
             "command_timeout": command_timeout_s,
@@ -106,11 +104,9 @@ def _refuse_closed(dbapi_connection: object, _record: ConnectionPoolEntry, _prox
         raise InvalidatePoolError
 
 
-def _as_it_is(encoded: str) -> str:
-    return encoded
+def _json_text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _first_line(error: BaseException) -> str:
     return str(error).split("\n", 1)[0]
-
-

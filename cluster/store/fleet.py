@@ -51,16 +51,14 @@ class PostgresFleet:
             index_elements=[partitions.c.partition], set_={"owner": host_id, "epoch": partitions.c.epoch + 1}
         )
         async with self._change() as connection:
-            await connection.execute(
-                update(hosts).where(hosts.c.host_id.in_(robbed)).values(epoch=hosts.c.epoch + 1)
-            )
+            await connection.execute(update(hosts).where(hosts.c.host_id.in_(robbed)).values(epoch=hosts.c.epoch + 1))
             await connection.execute(rows)
 
     async def partition_map(self) -> dict[int, str]:
         """Return the owner of every partition that has one."""
         query = select(partitions.c.partition, partitions.c.owner).where(partitions.c.owner.is_not(None))
         async with reachable(), self._engine.connect() as connection:
-            return {number: owner for number, owner in await connection.execute(query)}
+            return dict((await connection.execute(query)).all())
 
     async def gateway_started(self, gateway_id: str, node: str, address: str) -> None:
         """Remember a gateway that takes sockets now."""
@@ -71,14 +69,19 @@ class PostgresFleet:
         async with self._change() as connection:
             await connection.execute(row)
 
+    async def gateway_ids(self) -> list[str]:
+        """Return the gateways that were started and are not known to be gone."""
+        async with reachable(), self._engine.connect() as connection:
+            return list((await connection.execute(select(gateways.c.gateway_id))).scalars())
+
     async def gateway_gone(self, gateway_id: str, at: datetime) -> list[str]:
-        """Forget a gateway, mark its stations disconnected and return their ids; the hosts that hold them must be told."""
+        """Forget a gateway, mark its stations disconnected and return their ids; their hosts must be told as well."""
         async with self._change() as connection:
             await connection.execute(delete(gateways).where(gateways.c.gateway_id == gateway_id))
             return await _disconnect(connection, stations.c.gateway_id == gateway_id, at)
 
     async def forget_all_gateways(self, at: datetime) -> int:
-        """Mark all stations disconnected, because a platform that starts holds no socket; return how many there were."""
+        """Mark all stations disconnected, since a platform that starts holds no socket; return how many there were."""
         async with self._change() as connection:
             await connection.execute(delete(gateways))
             return len(await _disconnect(connection, stations.c.gateway_id.is_not(None), at))

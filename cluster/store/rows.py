@@ -1,8 +1,8 @@
 """How each kind of row becomes columns, and the one statement that stores many of them.
 
-All rows of a kind travel as one array a column through `INSERT ... SELECT FROM unnest(...) ON CONFLICT`, so a commit is a
-few statements whatever the number of chargers. Rows that are written again are sorted by key (two writers never lock in
-opposite orders) and the last of a key wins; of rows that are written once the first wins, as if each came alone.
+All rows of a kind travel as one array a column through `INSERT ... SELECT FROM unnest(...) ON CONFLICT`, so a commit is
+a few statements whatever the number of chargers. Rows that are written again are sorted by key (two writers never lock
+in opposite orders) and the last of a key wins; of rows that are written once the first wins, as if each came alone.
 Every statement may be repeated: the second time changes nothing.
 Must not know: connections, transactions.
 """
@@ -173,8 +173,8 @@ def _insert(
 ) -> Insert:
     """Build the statement of a table.
 
-    `conflict` names the unique columns; `generated` columns are left to the database; on a conflict all columns but those
-    and `kept` are written again, or none when `kept` is None.
+    `conflict` names the unique columns; `generated` columns are left to the database; on a conflict all columns but
+    those and `kept` are written again, or none when `kept` is None.
     """
     columns = [column for column in table.columns if column.name not in generated]
     names = ", ".join(f'"{column.name}"' for column in columns)
@@ -205,9 +205,7 @@ def _cast(column: Column[object]) -> str:
 
 
 INSERTS: Final[dict[type[Row], Insert]] = {
-    Station: _insert(
-        tables.stations, _station, attrgetter("station_id"), ["station_id"], kept=tables.ADMIN_COLUMNS
-    ),
+    Station: _insert(tables.stations, _station, attrgetter("station_id"), ["station_id"], kept=frozenset()),
     ChargingTransaction: _insert(
         tables.transactions,
         _transaction,
@@ -229,7 +227,10 @@ INSERTS: Final[dict[type[Row], Insert]] = {
         ["station_id", "at", "evse_id", "digest"],
     ),
     Notice: _insert(
-        tables.notices, _notice, attrgetter("station_id", "at", "kind", "digest"), ["station_id", "at", "kind", "digest"]
+        tables.notices,
+        _notice,
+        attrgetter("station_id", "at", "kind", "digest"),
+        ["station_id", "at", "kind", "digest"],
     ),
     ReportedVariable: _insert(
         tables.variables,

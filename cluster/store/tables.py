@@ -1,9 +1,10 @@
 """The tables of the system of record, and why each index is there.
 
-Rows that are written again and again (stations, transactions) keep free space on their pages (fillfactor) and have no index
-on a column that changes with every write, so that PostgreSQL updates them in place (HOT) and indexes do not grow. There are
-no foreign keys from what stations report: the writer is fenced, and a check per row would be paid on the hot path.
-JSON columns travel as text; `json` holds what is kept as it came (any legal JSON), `jsonb` what is ours.
+Rows that are written again and again (stations, transactions) keep free space on their pages (fillfactor) and have no
+index on a column that changes with every write, so that PostgreSQL updates them in place (HOT) and indexes do not grow.
+There are no foreign keys from what stations report: the writer is fenced, and a check per row would be paid on the hot
+path.
+Of the JSON columns `json` holds what is kept as it came (any legal JSON), `jsonb` what is ours.
 Must not know: who reads or writes.
 """
 
@@ -40,7 +41,6 @@ metadata = MetaData(
 )
 
 _Time = DateTime(timezone=True)
-_ROOM_FOR_UPDATES = {"postgresql_with": {"fillfactor": 60}}
 
 stations = Table(
     "stations",
@@ -65,7 +65,7 @@ stations = Table(
     Column("next_transaction_id", BigInteger, nullable=False),
     Column("connectors", JSONB, nullable=False),
     Column("violations", JSONB, nullable=False),
-    **_ROOM_FOR_UPDATES,
+    postgresql_with={"fillfactor": 60},
 )
 # Lists and counts who is connected; finds the stations of a gateway that is gone.
 Index(
@@ -74,9 +74,6 @@ Index(
     stations.c.station_id,
     postgresql_where=stations.c.gateway_id.is_not(None),
 )
-
-ADMIN_COLUMNS = frozenset({"admission", "validation", "password_digest"})
-"""Written by an admin only (stations.py): a host's row sets them when it creates the station and never after."""
 
 transactions = Table(
     "transactions",
@@ -114,6 +111,13 @@ Index(
     "transactions_open",
     transactions.c.station_id,
     transactions.c.created_at,
+    postgresql_where=transactions.c.ended_at.is_(None),
+)
+# Lists and counts what charges now, anywhere.
+Index(
+    "transactions_open_began_at",
+    transactions.c.began_at,
+    transactions.c.id,
     postgresql_where=transactions.c.ended_at.is_(None),
 )
 # What a token charges now.

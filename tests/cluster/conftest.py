@@ -1,8 +1,7 @@
-"""Real servers for the tests of cluster/: one PostgreSQL and one Valkey for all, a database or key prefix for each test."""
+"""Real servers for the tests of cluster/: one PostgreSQL and one Valkey, a database or a key prefix for each test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest

@@ -8,7 +8,6 @@ from functools import cache
 from importlib.resources import files
 
 import jsonschema_rs
-import msgspec
 import orjson
 
 from actors.ocpp.connection import Answered, CallReceived, Connection, Event, Failed
@@ -98,7 +97,3 @@ class FakeCsms:
     def calls(self, action: str) -> list[Json]:
         """Return the payloads of one action, in order of arrival."""
         return [call.payload for call in self.heard if call.action == action]
-
-
-def as_text(payload: object) -> str:
-    return msgspec.json.encode(payload).decode()

@@ -56,9 +56,7 @@ class MemoryDatabase:
         """Apply one row as the statements of cluster/store/rows.py do."""
         match row:
             case Station():
-                old = self.stations.get(row.station_id)
-                kept = {} if old is None else {n: getattr(old, n) for n in ("admission", "validation", "password_digest")}
-                self.stations[row.station_id] = msgspec.structs.replace(copied(row), **kept)
+                self.stations[row.station_id] = copied(row)
             case ChargingTransaction():
                 self.transactions[row.id] = copied(row)
             case Command():
@@ -129,7 +127,9 @@ class MemoryStore:
     def _facts(self, need: Needs) -> Facts:
         found = self.database
         facts = Facts(tokens={key: self._token(key) for key in need.tokens})
-        mine = sorted((t for t in found.transactions.values() if t.station_id == need.station_id), key=lambda t: t.created_at)
+        mine = sorted(
+            (t for t in found.transactions.values() if t.station_id == need.station_id), key=lambda t: t.created_at
+        )
         if need.transaction_id is not None:
             wire_id = need.transaction_id
             facts.transactions[wire_id] = newest([t for t in mine if t.transaction_id == wire_id])
@@ -154,7 +154,9 @@ class MemoryStore:
         return msgspec.structs.replace(token, open_transactions=tuple(charging[:MAX_OPEN]))
 
     def _readings(self, station_id: str, transaction_id: str) -> list[Reading]:
-        events = [e for e in self.database.events.values() if (e.station_id, e.transaction_id) == (station_id, transaction_id)]
+        events = [
+            e for e in self.database.events.values() if (e.station_id, e.transaction_id) == (station_id, transaction_id)
+        ]
         return [r for e in events if e.readings for r in msgspec.json.decode(e.readings, type=list[Reading])]
 
 

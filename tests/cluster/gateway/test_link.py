@@ -93,6 +93,18 @@ async def test_at_most_window_calls_are_in_flight_and_the_rest_becomes_one_batch
     assert [len(items) for items in host.batches] == [1, 1, 3]
 
 
+async def test_the_window_holds_when_many_batches_are_ready_at_once(uplink_to: UplinkTo) -> None:
+    host, socket = FakeHost(), Socket()
+    uplink = uplink_to(host, window=2, max_batch_items=1)
+    host.open.clear()
+    for n in range(10):
+        uplink.open_lane(f"CP-{n}").post(frame(f"CP-{n}", b"x"), socket)
+    await until(lambda: host.in_flight >= 2)
+    host.open.set()
+    assert await uplink.drain(5)
+    assert (host.max_in_flight, len(host.batches)) == (2, 10)
+
+
 async def test_a_batch_keeps_to_its_limits_of_items_and_bytes(uplink_to: UplinkTo) -> None:
     host, socket = FakeHost(), Socket()
     uplink = uplink_to(host, max_batch_items=10)
@@ -157,7 +169,7 @@ async def test_a_station_that_moved_is_asked_for_again_at_its_new_host(uplink_to
         lane.post(frame("CP-1", data), socket)
     assert await uplink.drain(5)
     assert socket.told == new.frames_of("CP-1") == [b"first", b"second"]
-    assert (len(old.items), router.refreshed) == (1, 1)
+    assert (len(old.items), router.refreshed, uplink.failures) == (1, 1, 0)
 
 
 async def test_items_of_a_dead_host_go_to_the_one_that_took_over(uplink_to: UplinkTo) -> None:
@@ -200,6 +212,8 @@ async def test_an_item_the_host_cannot_digest_delays_only_itself(uplink_to: Upli
     host.say = host.decide
     assert await uplink.drain(10)
     assert sick.told == [b"poison"]
+    shared = [items for items in host.batches if len(items) > 1 and frame("CP-poison", b"poison") in items]
+    assert len(shared) == 1
 
 
 WRONG: dict[str, Callable[[bytes], bytes]] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from ray.exceptions import RayActorError, RayError, RaySystemError, RayTaskError
@@ -11,6 +12,8 @@ from cluster import batch
 from cluster.gateway.ports import HostUnavailable
 from cluster.gateway.server import GatewayActor, RayIngest
 from tests.cluster.gateway.fakes import PASSWORD_KEY, FakeHost, FakeRouter, open_station, reserved_port, settings
+
+LOG = {"level": "warning", "format": "json"}
 
 
 class Handle:
@@ -62,11 +65,28 @@ async def test_an_error_inside_the_host_is_not_taken_for_a_lost_host() -> None:
         await RayIngest("host-1", lambda _: Handle(broken)).ingest(b"x")
 
 
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Give the process its logging back, which the actor takes for itself."""
+    loggers = [logging.getLogger(name) for name in ("", "actors", "cluster", "serve", "simulator")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("own_logging")
 async def test_the_actor_runs_a_gateway_until_it_is_stopped() -> None:
     host = FakeHost()
     with reserved_port() as port:
         actor = GatewayActor(
-            "gateway-1", settings(port=port).model_dump(), PASSWORD_KEY, FakeRouter(), lambda _: Handle(host.ingest)
+            "gateway-1",
+            settings(port=port).model_dump(),
+            PASSWORD_KEY,
+            FakeRouter(),
+            lambda _: Handle(host.ingest),
+            LOG,
         )
         with pytest.raises(RuntimeError, match="call start"):
             await actor.stats()

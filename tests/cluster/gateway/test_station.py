@@ -175,18 +175,19 @@ async def test_an_endless_request_is_cut_off() -> None:
             await asyncio.wait_for(reader.readexactly(1), 5)
 
 
-async def test_a_frame_before_the_handshake_is_answered_refuses_the_connection_instead_of_losing_the_frame() -> None:
+@pytest.mark.parametrize("with_the_request", [True, False])
+async def test_a_frame_before_the_handshakes_answer_refuses_the_connection_instead_of_getting_lost(
+    with_the_request: bool,
+) -> None:
     async with site() as running:
         running.host.open.clear()
-        at_once, writer = await raw(
-            running, f"GET /ocpp/CP-1 HTTP/1.1\r\n{UPGRADE}\r\n{ws_frame(b'x').decode('latin-1')}"
-        )
-        assert (await at_once.readline()).startswith(b"HTTP/1.1 400 ")
-        writer.close()
-        a_little_later, writer = await raw(running, f"GET /ocpp/CP-2 HTTP/1.1\r\n{UPGRADE}\r\n")
+        early = ws_frame(b"x")
+        request = f"GET /ocpp/CP-1 HTTP/1.1\r\n{UPGRADE}\r\n"
+        reader, writer = await raw(running, request + (early.decode("latin-1") if with_the_request else ""))
         await until(lambda: running.host.in_flight)
-        writer.write(ws_frame(b"x"))
-        assert (await a_little_later.readline()).startswith(b"HTTP/1.1 400 ")
+        if not with_the_request:
+            writer.write(early)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
         writer.close()
 
 

@@ -1,6 +1,5 @@
 """The contract of ChargerStore, proven for PostgreSQL and for the twin that other tests use."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -8,11 +7,12 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.command import Command
 from actors.domain.meter import EnergyMeter, Reading
-from actors.domain.records import BusinessEvent, Notice, ReportedVariable, StoredEvent, StoredReading
+from actors.domain.records import BusinessEvent, Notice, ReportedVariable, Row, StoredEvent, StoredReading
 from actors.domain.station import ConnectorState, Station
 from actors.domain.token import KnownToken
 from actors.domain.transaction import ChargingTransaction
@@ -20,7 +20,8 @@ from actors.errors import Fenced
 from actors.ports import ChargerStore, Needs, Snapshot, StoredAnswer, Unit
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
-from cluster.store.stations import PostgresStations
+from cluster.store.rows import INSERTS
+from cluster.store.tokens import PostgresTokens
 from tests.twins.store import MemoryDatabase, MemoryStore
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -44,7 +45,7 @@ class PostgresWorld(World):
         return PostgresChargerStore(self.engine, "host-0", await PostgresFleet(self.engine).join("host-0"))
 
     async def add_token(self, token: KnownToken) -> None:
-        await PostgresStations(self.engine).put_token(token)
+        await PostgresTokens(self.engine).put(token)
 
 
 class MemoryWorld(World):
@@ -121,8 +122,15 @@ async def test_a_charger_wakes_up_as_it_was_stored(store: ChargerStore) -> None:
 
 
 async def test_only_what_is_unfinished_wakes_up_and_in_order(store: ChargerStore) -> None:
-    rows = [transaction(2), transaction(1), transaction(3, ended_at=NOON), command(2), command(1), command(3, status="accepted")]
-    await store.commit([Unit("CP-1", [*rows])])
+    rows: list[Row] = [
+        transaction(2),
+        transaction(1),
+        transaction(3, ended_at=NOON),
+        command(2),
+        command(1),
+        command(3, status="accepted"),
+    ]
+    await store.commit([Unit("CP-1", rows)])
     after = await woken(store)
     assert [t.id for t in after.transactions] == [uuid(1), uuid(2)]
     assert [c.id for c in after.commands] == ["c-1", "c-2"]
@@ -213,18 +221,33 @@ async def test_what_builds_on_a_refused_unit_is_refused_too(store: ChargerStore)
     assert (await woken(store, "CP-2")).station == station("CP-2")
 
 
-async def test_an_admins_choice_survives_what_the_host_remembers(world: World, store: ChargerStore) -> None:
-    await store.commit([Unit("CP-1", [station(admission="Accepted", password_digest="old")])])
-    await store.commit([Unit("CP-1", [station(admission=None, password_digest=None, model="new")])])
-    assert (await woken(store)).station == station(admission="Accepted", password_digest="old", model="new")
-
-
 def every_kind_of_row() -> list[Unit]:
     reading = StoredReading("CP-1", 1, NOON, NOON, "d", b"{}")
     variable = ReportedVariable("CP-1", "EVSE", "", 1, "Power", "", "Actual", "11000", "ReadOnly", NOON)
     notice = Notice("CP-1", "SecurityEvent", NOON, NOON, "d", b'{"type":"\\u0000"}')
     fact = BusinessEvent("transaction started", "CP-1", NOON, {"id": uuid(1)})
     return [Unit("CP-1", [station(), transaction(), event(), command(), reading, variable, notice, fact])]
+
+
+async def test_every_kind_of_row_is_stored_and_a_repeat_changes_nothing(engine: AsyncEngine) -> None:
+    store = await PostgresWorld(engine).open()
+    tables = [insert.statement.split('"')[1] for insert in INSERTS.values()]
+
+    async def contents() -> dict[str, list[dict[str, object]]]:
+        async with engine.connect() as connection:
+            rows = {table: await connection.execute(text(f"SELECT * FROM {table}")) for table in tables}
+            return {table: [dict(row._mapping, updated_at=None) for row in found] for table, found in rows.items()}
+
+    await store.commit(every_kind_of_row())
+    stored = await contents()
+    assert {table: len(rows) for table, rows in stored.items()} == dict.fromkeys(tables, 1)
+    assert await store.commit(every_kind_of_row()) == frozenset()
+    assert await contents() == stored
+
+
+def test_rows_that_are_written_again_are_locked_in_the_order_of_their_keys() -> None:
+    stations = [station("CP-2"), station("CP-1"), station("CP-3")]
+    assert INSERTS[Station].arrays([*stations])[0] == ("CP-1", "CP-2", "CP-3")
 
 
 UNITS = st.lists(
@@ -255,7 +278,9 @@ async def everything(store: ChargerStore) -> object:
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(UNITS)
-async def test_postgresql_and_the_twin_agree_and_a_repeat_changes_nothing(engine: AsyncEngine, units: list[Unit]) -> None:
+async def test_postgresql_and_the_twin_agree_and_a_repeat_changes_nothing(
+    engine: AsyncEngine, units: list[Unit]
+) -> None:
     async with engine.connect() as connection:
         await connection.exec_driver_sql("TRUNCATE stations, transactions, transaction_events, commands, outbox")
         await connection.commit()

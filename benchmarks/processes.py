@@ -1,0 +1,138 @@
+"""Starts what is measured as processes of its own, and reads what they cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+_READY_WITHIN_S = 180.0
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running platform: where it is, and its data folder."""
+
+    stations: str
+    api: str
+    data_dir: Path
+    pid: int
+    ready_s: float
+    """From the start of the process to the ready line."""
+
+    def status(self) -> dict[str, Any]:
+        token = _output([sys.executable, "-m", "cluster", "token", "--data-dir", str(self.data_dir)])
+        response = httpx.get(f"{self.api}/api/v1/status", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        response.raise_for_status()
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU seconds so far by stage: gateways, hosts, and PostgreSQL with all its processes."""
+        status = self.status()
+        return {
+            "gateway": sum(_cpu_s(int(g["pid"])) for g in status["gateways"].values()),
+            "host": sum(_cpu_s(int(h["pid"])) for h in status["hosts"].values()),
+            "database": _postgres_cpu_s(self.data_dir),
+        }
+
+
+@contextmanager
+def platform(data_dir: Path) -> Iterator[Platform]:
+    """Run `cloudbay up` on free ports."""
+    gateway, api = free_port(), free_port()
+    ports = [free_port() for _ in range(2)]
+    environment = {
+        **os.environ,
+        "CLOUDBAY_GATEWAY__PORT": str(gateway),
+        "CLOUDBAY_API__PORT": str(api),
+        "CLOUDBAY_API__HAPROXY_METRICS_PORT": str(ports[0]),
+        "CLOUDBAY_API__HAPROXY_STATS_PORT": str(ports[1]),
+        "CLOUDBAY_LOG__LEVEL": "warning",
+    }
+    began = time.monotonic()
+    command = [sys.executable, "-m", "cluster", "up", "--data-dir", str(data_dir)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        _wait_for_ready_line(process)
+        ready_s = time.monotonic() - began
+        yield Platform(f"ws://127.0.0.1:{gateway}/ocpp", f"http://127.0.0.1:{api}", data_dir, process.pid, ready_s)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+@contextmanager
+def reference() -> Iterator[tuple[str, int]]:
+    """Run the reference CSMS; yields its address and process id."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.reference", str(port)])
+    try:
+        _wait_for_port(port)
+        yield f"ws://127.0.0.1:{port}/ocpp", process.pid
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def load(to: str, stations: int, seconds: float) -> dict[str, Any]:
+    """Run the lean simulator in closed loop and return its figures."""
+    command = [sys.executable, "-m", "simulator.lean", "--to", to, "--stations", str(stations)]
+    result: dict[str, Any] = json.loads(_output([*command, "--seconds", str(seconds), "--json"]))
+    return result
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def _wait_for_ready_line(process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + _READY_WITHIN_S
+    assert process.stdout is not None
+    for line in process.stdout:
+        print("   ", line.rstrip(), file=sys.stderr)
+        if line.startswith("ready"):
+            return
+        if time.monotonic() > deadline:
+            break
+    raise RuntimeError("the platform did not get ready")
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"nothing listens on port {port}")
+
+
+def _cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def _postgres_cpu_s(data_dir: Path) -> float:
+    postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    parent = psutil.Process(postmaster)
+    return sum(_cpu_s(p.pid) for p in [parent, *parent.children(recursive=True)])

@@ -1,0 +1,149 @@
+"""The `cloudbay` command: run the platform, look at it, try it out."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from actors.errors import CloudBayError
+from cluster import screens
+from cluster.bearer import mint
+from cluster.client import ApiClient
+from cluster.keys import load_keys
+from cluster.logs import set_up_logging
+from configs.settings import Settings
+from configs.sources import SettingsError
+from simulator import cli as simulator_cli
+
+_EPILOG = """examples:
+  everything on this machine, with 20 simulated stations that charge
+    cloudbay demo
+  only the platform; stations connect to ws://127.0.0.1:9000/ocpp/<stationId>
+    cloudbay up
+  how it is doing, from another terminal
+    cloudbay status
+  a token for the API, and a first call
+    curl -H "Authorization: Bearer $(cloudbay token)" http://127.0.0.1:8000/api/v1/stations
+  a second platform beside the first
+    CLOUDBAY_GATEWAY__PORT=9001 CLOUDBAY_API__PORT=8001 cloudbay up --data-dir /tmp/second
+
+Settings: configs/base.yaml lists every key; --config FILE and CLOUDBAY_* variables override them.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cloudbay",
+        description="CloudBay: a platform for charging stations.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="your settings, over those of the profile")
+    common.add_argument("--profile", metavar="NAME", help="embedded (default) or production")
+    common.add_argument("--data-dir", metavar="FOLDER", help="folder of data, keys and logs (default ./.cloudbay)")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, run: Callable[[argparse.Namespace, Settings], int], text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, parents=[common], help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    verb("up", _up, "run the platform until Ctrl-C")
+    demo = verb("demo", _demo, "run the platform with simulated stations that plug in, charge and unplug")
+    demo.add_argument("--stations", type=int, metavar="N", help="how many stations (default: demo.stations)")
+    demo.add_argument("--once", action="store_true", help="end when every station has charged one car")
+    verb("status", _status, "show what is connected, the message rate, hosts and gateways")
+    _add_stations(verb("stations", _stations, "add, list or show stations"))
+    token = verb("token", _token, "print a bearer token for the API")
+    token.add_argument("--role", choices=("admin", "viewer"), default="admin", help="what it may do (default admin)")
+    token.add_argument("--seconds", type=int, metavar="N", help="how long it is good (default: api.token_ttl_s)")
+    verb("migrate", _migrate, "bring the database's schema up to date")
+    simulate = verbs.add_parser("simulate", help="connect simulated stations to any CSMS")
+    simulator_cli.add_arguments(simulate)
+    return parser
+
+
+def _add_stations(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = actions.add_parser("add", help="register a station; prints its password once")
+    add.add_argument("station_id")
+    add.add_argument("--no-password", action="store_true", help="security profile 0: let it connect without one")
+    actions.add_parser("list", help="list stations").add_argument("--connected", action="store_true")
+    actions.add_parser("show", help="show one station").add_argument("station_id")
+
+
+def _up(_arguments: argparse.Namespace, settings: Settings) -> int:
+    from cluster.up import run, up  # Ray takes a second to import; the other verbs do without it.
+
+    return run(up(settings))
+
+
+def _demo(arguments: argparse.Namespace, settings: Settings) -> int:
+    from cluster.demo import demo
+    from cluster.up import run
+
+    return run(demo(settings, arguments.stations or settings.demo.stations, once=arguments.once))
+
+
+def _status(_arguments: argparse.Namespace, settings: Settings) -> int:
+    with ApiClient(settings) as api:
+        print(screens.status(api.get("/api/v1/status"), api.address))
+    return 0
+
+
+def _stations(arguments: argparse.Namespace, settings: Settings) -> int:
+    with ApiClient(settings) as api:
+        if arguments.action == "add":
+            body: dict[str, object] = {"stationId": arguments.station_id, "password": not arguments.no_password}
+            print(screens.added(api.post("/api/v1/stations", body), settings))
+        elif arguments.action == "list":
+            query = {"connected": "true"} if arguments.connected else {}
+            page: Any = api.get("/api/v1/stations", limit="500", **query)
+            print(screens.stations(page["items"]))
+        else:
+            print(screens.station(api.get(f"/api/v1/stations/{arguments.station_id}")))
+    return 0
+
+
+def _token(arguments: argparse.Namespace, settings: Settings) -> int:
+    key = load_keys(settings.data_dir).token
+    print(mint(key, arguments.role, arguments.seconds or settings.api.token_ttl_s))
+    return 0
+
+
+def _migrate(_arguments: argparse.Namespace, settings: Settings) -> int:
+    from cluster.store.migrate import migrate
+
+    if settings.database.url is None:
+        print("the embedded database is brought up to date by `cloudbay up`; for another one set database.url")
+        return 2
+    applied = asyncio.run(migrate(settings.database.url))
+    print("\n".join(f"applied {revision}" for revision in applied) or "up to date")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    arguments = _parser().parse_args(argv)
+    if arguments.verb == "simulate":
+        return simulator_cli.run(arguments)
+    try:
+        overrides = {"data_dir": arguments.data_dir} if arguments.data_dir else {}
+        files = [arguments.config] if arguments.config else []
+        settings = Settings.load(profile=arguments.profile, files=files, overrides=overrides)
+        set_up_logging(settings.log)
+        return int(arguments.run(arguments, settings))
+    except (SettingsError, CloudBayError) as error:
+        print(f"cloudbay: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Settings into services: the only file that chooses adapters. Nothing here runs at import time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from actors.domain.token import TokenRules
+from actors.turn import Rules
+from cluster.bus.client import make_client, reachable
+from cluster.bus.live import ValkeyLiveBus
+from cluster.bus.outbox import Relay
+from cluster.host import ChargerHost, HostLimits
+from cluster.keys import Keys
+from cluster.refs import RayChargers, RayFleet, RayStationLink, make_directory
+from cluster.services import ApiServices, FleetStats
+from cluster.store.charger_store import PostgresChargerStore
+from cluster.store.engine import make_engine
+from cluster.store.fleet import PostgresFleet
+from cluster.store.frame_log import PostgresFrameLog
+from cluster.store.outbox import PostgresOutbox
+from cluster.store.queries import PostgresQueries
+from cluster.store.tokens import PostgresTokens
+from configs.settings import Settings
+
+
+@dataclass(frozen=True)
+class HostServices:
+    """A host with what it needs, and how to close all of it."""
+
+    host: ChargerHost
+    epoch: int
+    fleet: PostgresFleet
+    stack: AsyncExitStack
+
+    async def close(self) -> None:
+        """Flush and close everything, the newest first."""
+        await self.stack.aclose()
+
+
+def rules(settings: Settings) -> Rules:
+    """Return the platform's choices as the charger core knows them."""
+    ocpp = settings.ocpp
+    return Rules(
+        heartbeat_interval_s=ocpp.heartbeat_interval_s,
+        retry_interval_s=ocpp.retry_interval_s,
+        call_timeout_s=ocpp.call_timeout_s,
+        answers_kept=ocpp.answer_cache_size,
+        keep_answers_s=ocpp.answer_cache_s,
+        max_nesting=ocpp.max_nesting,
+        strict=ocpp.validation == "strict",
+        accept_unknown_stations=settings.stations.unknown == "accept",
+        require_password=settings.stations.require_password,
+        accept_boot=settings.stations.boot == "accept",
+        tokens=TokenRules(unknown_status="Accepted" if settings.tokens.unknown == "accept" else "Invalid"),
+        max_queued_commands=settings.commands.max_queued,
+        seen_write_interval_s=settings.hosts.seen_write_interval_s,
+    )
+
+
+async def open_host(settings: Settings, host_id: str, partitions: Sequence[int]) -> HostServices:
+    """Join the fleet with a new epoch, take `partitions`, and return a host that may write."""
+    stack = AsyncExitStack()
+    engine = make_engine(_database_url(settings), host_id, settings.database.pool_size)
+    stack.push_async_callback(engine.dispose)
+    fleet = PostgresFleet(engine)
+    epoch = await fleet.join(host_id)
+    await fleet.claim(host_id, partitions)
+    retention = timedelta(hours=settings.frames_log.retention_hours)
+    frame_log = PostgresFrameLog(engine, retention, settings.frames_log.max_queued, _now)
+    frame_log.start()
+    stack.push_async_callback(frame_log.close)
+    redis = make_client(_redis_url(settings), host_id)
+    stack.push_async_callback(redis.aclose)
+    live = ValkeyLiveBus(redis, settings.live.stream_max_events)
+    live.start()
+    stack.push_async_callback(live.close)
+    relay = asyncio.create_task(
+        Relay(PostgresOutbox(engine), redis, settings.outbox.poll_s, settings.outbox.batch).run()
+    )
+    stack.callback(relay.cancel)
+    host = ChargerHost(
+        PostgresChargerStore(engine, host_id, epoch),
+        RayStationLink(make_directory(settings)),
+        frame_log,
+        live,
+        rules(settings),
+        HostLimits(
+            partitions=settings.hosts.partitions,
+            passivate_after_s=settings.hosts.passivate_after_s,
+            tick_s=settings.hosts.tick_s,
+            max_commit_units=settings.hosts.max_commit_units,
+        ),
+        partitions,
+        clock=_now,
+    )
+    return HostServices(host, epoch, fleet, stack)
+
+
+async def open_api(settings: Settings, keys: Keys) -> ApiServices:
+    """Return what one API process needs."""
+    stack = AsyncExitStack()
+    engine = make_engine(_database_url(settings), "api", settings.database.pool_size)
+    stack.push_async_callback(engine.dispose)
+    redis = make_client(_redis_url(settings), "api")
+    stack.push_async_callback(redis.aclose)
+    directory = make_directory(settings)
+    members = RayFleet(directory)
+    fleet = PostgresFleet(engine)
+
+    async def stats() -> FleetStats:
+        gateway_ids = await fleet.gateway_ids()
+        hosts, gateways = await asyncio.gather(members.stats(directory.host_ids), members.stats(gateway_ids))
+        return FleetStats(hosts, gateways)
+
+    async def ping_redis() -> None:
+        with reachable():
+            await redis.ping()
+
+    return ApiServices(
+        settings=settings,
+        queries=PostgresQueries(engine),
+        tokens=PostgresTokens(engine),
+        chargers=RayChargers(directory),
+        stats=stats,
+        ping_redis=ping_redis,
+        clock=_now,
+        new_id=lambda: str(uuid4()),
+        token_key=keys.token,
+        password_key=keys.password,
+        close=stack.aclose,
+    )
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database.url is None:
+        raise ValueError("database.url is not filled in yet")
+    return settings.database.url
+
+
+def _redis_url(settings: Settings) -> str:
+    if settings.redis.url is None:
+        raise ValueError("redis.url is not filled in yet")
+    return settings.redis.url
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

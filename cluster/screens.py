@@ -1,0 +1,66 @@
+"""What the `cloudbay` command shows: API answers as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from configs.settings import Settings
+
+
+def status(answer: dict[str, Any], address: str) -> str:
+    """Show the state of the platform."""
+    lines = [
+        f"API        {address}",
+        f"stations   {answer['connected']} connected of {answer['stations']}",
+        f"messages   {answer['messagesPerS']:.1f} /s",
+        f"open       {answer['openTransactions']} transactions",
+        "",
+    ]
+    hosts = [
+        (name, h["chargers"], h["turns"], h["commits"], f"{h['lagS'] * 1000:.0f} ms", f"{h['cpuS']:.1f} s")
+        for name, h in answer["hosts"].items()
+    ]
+    lines.append(_table(("host", "chargers", "turns", "commits", "lag", "CPU"), hosts))
+    gateways = [(name, g["connected"], g["framesIn"], g["framesOut"]) for name, g in answer["gateways"].items()]
+    lines.append("")
+    lines.append(_table(("gateway", "sockets", "frames in", "frames out"), gateways))
+    return "\n".join(lines)
+
+
+def stations(items: Sequence[dict[str, Any]]) -> str:
+    """Show a list of stations."""
+    rows = [
+        (
+            s["stationId"],
+            "connected" if s["connected"] else "offline",
+            s.get("registration") or "-",
+            s.get("ocppVersion") or "-",
+            f"{s.get('vendorName', '')} {s.get('model', '')}".strip() or "-",
+            s.get("lastSeenAt") or "never",
+        )
+        for s in items
+    ]
+    return _table(("station", "", "registration", "version", "make", "last seen"), rows)
+
+
+def station(detail: dict[str, Any]) -> str:
+    """Show one station, field by field."""
+    width = max(len(name) for name in detail)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in detail.items() if value not in (None, [], {}))
+
+
+def added(answer: dict[str, Any], settings: Settings) -> str:
+    """Show a new station and the password that is told this once."""
+    lines = [f"station   {answer['stationId']}"]
+    if answer.get("password"):
+        lines += [f"user name {answer['stationId']}", f"password  {answer['password']}   (shown this once)"]
+    lines.append(f"URL       ws://{settings.gateway.host}:{settings.gateway.port}/ocpp/{answer['stationId']}")
+    return "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [tuple(head), *(tuple(str(cell) for cell in row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)

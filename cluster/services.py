@@ -1,0 +1,153 @@
+"""What the HTTP API needs of the platform: ports named by role, and the bundle of them that `cluster.bootstrap` fills.
+
+Must not know: HTTP, and who stands behind a port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from actors.domain.command import Command
+from actors.domain.station import Configuration, Station
+from actors.domain.token import KnownToken
+from cluster.store.views import (
+    FleetCounts,
+    FrameEntry,
+    Page,
+    StationDetail,
+    StationSummary,
+    StoredNotice,
+    StoredVariable,
+    TransactionDetail,
+    TransactionMeterValues,
+    TransactionSummary,
+)
+from configs.settings import Settings
+
+
+class StationQueries(Protocol):
+    """What is known of stations. All queries raise Unavailable, and BadRequest for a bad cursor or value."""
+
+    async def stations(
+        self,
+        connected: bool | None = None,
+        registration: str | None = None,
+        q: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[StationSummary]:
+        """List stations by id."""
+
+    async def station(self, station_id: str, show_tokens: bool = False) -> StationDetail:
+        """Return one station. Raises NotFound."""
+
+    async def variables(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[StoredVariable]:
+        """List the reported device model."""
+
+    async def notices(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[StoredNotice]:
+        """List what the station has reported, the newest first."""
+
+    async def counts(self) -> FleetCounts:
+        """Return the platform in numbers."""
+
+
+class TransactionQueries(Protocol):
+    """What is known of transactions, by the platform's ids."""
+
+    async def transactions(
+        self,
+        station_id: str | None = None,
+        is_open: bool | None = None,
+        began_from: datetime | None = None,
+        began_before: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+        show_tokens: bool = False,
+    ) -> Page[TransactionSummary]:
+        """List transactions, the newest first."""
+
+    async def transaction(self, transaction_id: str, show_tokens: bool = False) -> TransactionDetail:
+        """Return one transaction. Raises NotFound."""
+
+    async def meter_values(self, transaction_id: str, received: bool = False) -> TransactionMeterValues:
+        """Return the charging curve. Raises NotFound."""
+
+
+class RecordQueries(Protocol):
+    """What was ordered and said: commands, OCPP frames, id tokens."""
+
+    async def commands(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[Command]:
+        """List a station's commands, the newest first."""
+
+    async def command(self, command_id: str) -> Command:
+        """Return one command. Raises NotFound."""
+
+    async def frames(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[FrameEntry]:
+        """List a station's frames, the newest first."""
+
+    def all_frames(self, station_id: str) -> AsyncIterator[FrameEntry]:
+        """Yield a station's frames, the oldest first."""
+
+    async def tokens(self, cursor: str | None = None, limit: int = 100, show_tokens: bool = False) -> Page[KnownToken]:
+        """List id tokens, the first registered first."""
+
+
+class Queries(StationQueries, TransactionQueries, RecordQueries, Protocol):
+    """The whole read side."""
+
+
+class TokenRegistry(Protocol):
+    """What an admin decides about id tokens. Raises Unavailable."""
+
+    async def put(self, token: KnownToken) -> None:
+        """Register an id token, or replace what is known of it. Raises BadRequest."""
+
+    async def remove(self, id_token: str) -> None:
+        """Forget an id token. Raises NotFound."""
+
+
+class ChargerDirectory(Protocol):
+    """Chargers by station id, wherever they run. Safe to repeat."""
+
+    async def submit(self, command: Command, wait_s: float = 0.0) -> Command:
+        """Queue a command; return it finished if it finishes in time.
+
+        Raises NotFound, BadRequest, StationOffline, TooMany, Unavailable.
+        """
+
+    async def cancel(self, station_id: str, command_id: str) -> Command:
+        """Withdraw a queued command. Raises NotFound, Conflict, Unavailable."""
+
+    async def configure(self, station_id: str, change: Configuration, *, create: bool = False) -> Station:
+        """Take an admin's decisions; `create` registers a new station. Raises NotFound, Conflict, Unavailable."""
+
+
+@dataclass(frozen=True)
+class FleetStats:
+    """Counters of every host and gateway that answers, by its name."""
+
+    hosts: Mapping[str, Mapping[str, object]]
+    gateways: Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class ApiServices:
+    """Everything behind the HTTP API."""
+
+    settings: Settings
+    queries: Queries
+    tokens: TokenRegistry
+    chargers: ChargerDirectory
+    stats: Callable[[], Awaitable[FleetStats]]
+    ping_redis: Callable[[], Awaitable[None]]
+    """Raises Unavailable when Redis does not answer."""
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    token_key: bytes = field(repr=False)
+    """Signs bearer tokens."""
+    password_key: bytes = field(repr=False)
+    """Hashes station passwords."""
+    close: Callable[[], Awaitable[None]]

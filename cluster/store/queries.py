@@ -1,0 +1,299 @@
+"""Read-only queries for the API and the command line.
+
+They read past the chargers, straight from what is committed; lists go by pages in a stable order.
+Must not know: HTTP, who may see what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Row, Select, Text, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.domain.command import Command
+from actors.domain.meter import curve
+from actors.domain.token import KnownToken
+from actors.domain.transaction import gap_report
+from actors.errors import NotFound
+from cluster.store.decoding import (
+    COMMAND_COLUMNS,
+    STATION_COLUMNS,
+    TRANSACTION_STATE,
+    decode_command,
+    decode_connectors,
+    decode_readings,
+    decode_station,
+    decode_transaction,
+)
+from cluster.store.paging import MAX_LIMIT, Order
+from cluster.store.reader import Reader
+from cluster.store.tables import (
+    commands,
+    gateways,
+    hosts,
+    id_tokens,
+    notices,
+    ocpp_frames,
+    outbox,
+    stations,
+    transaction_events,
+    transactions,
+    variables,
+)
+from cluster.store.views import (
+    FleetCounts,
+    FrameEntry,
+    Page,
+    ReceivedMeterValues,
+    StationDetail,
+    StationSummary,
+    StoredNotice,
+    StoredVariable,
+    TransactionDetail,
+    TransactionMeterValues,
+    TransactionSummary,
+    masked,
+)
+
+_OPEN = transactions.c.ended_at.is_(None)
+_CONNECTED = stations.c.gateway_id.is_not(None)
+_SUMMARY = [transactions.c[name] for name in TransactionSummary.__struct_fields__]
+_VARIABLE = [variables.c[name] for name in StoredVariable.__struct_fields__]
+_VARIABLE_KEY = list(variables.primary_key.columns)[1:]
+_HASHED_TOKEN = func.md5(id_tokens.c.token_key, type_=Text)
+
+STATIONS: Final = Order([stations.c.station_id], (str,))
+TRANSACTIONS: Final = Order([transactions.c.began_at, transactions.c.id], (datetime, str), newest_first=True)
+COMMANDS: Final = Order([commands.c.created_at, commands.c.id], (datetime, str), newest_first=True)
+NOTICES: Final = Order([notices.c.at, notices.c.kind, notices.c.digest], (datetime, str, str), newest_first=True)
+VARIABLES: Final = Order(_VARIABLE_KEY, (str, str, int, str, str, str))
+TOKENS: Final = Order([id_tokens.c.created_at, _HASHED_TOKEN], (datetime, str))
+FRAMES_FORWARD: Final = Order([ocpp_frames.c.at, ocpp_frames.c.seq], (datetime, int))
+FRAMES: Final = FRAMES_FORWARD._replace(newest_first=True)
+
+
+class _MeterValuesInside(msgspec.Struct, rename="camel"):
+    """Where the requests of all versions carry meter values."""
+
+    meter_value: list[object] = []
+    transaction_data: list[object] = []
+
+
+_meter_values = msgspec.json.Decoder(_MeterValuesInside).decode
+
+
+class PostgresQueries:
+    """Every method raises Unavailable when the database is away and BadRequest for a bad cursor, limit or value."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._reader = Reader(engine)
+
+    async def stations(
+        self,
+        connected: bool | None = None,
+        registration: str | None = None,
+        q: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[StationSummary]:
+        """List stations by id; `q` is a part of the id, vendor, model or serial number, in any case."""
+        query = select(*STATION_COLUMNS)
+        if connected is not None:
+            query = query.where(_CONNECTED if connected else ~_CONNECTED)
+        if registration is not None:
+            query = query.where(stations.c.registration == registration)
+        if q is not None:
+            where = (stations.c.station_id, stations.c.vendor_name, stations.c.model, stations.c.serial_number)
+            query = query.where(or_(*(column.icontains(q, autoescape=True) for column in where)))
+        return await self._reader.page(query, STATIONS, cursor, limit, _station_summary)
+
+    async def station(self, station_id: str, show_tokens: bool = False) -> StationDetail:
+        """Return one station with its open transactions. Raises NotFound."""
+        row = await self._reader.one(select(*STATION_COLUMNS).where(stations.c.station_id == station_id))
+        if row is None:
+            raise NotFound(f"there is no station {station_id}")
+        station = decode_station(row._mapping)
+        password_set, station.password_digest = station.password_digest is not None, None
+        open_ones = await self.transactions(station_id, is_open=True, show_tokens=show_tokens)
+        return StationDetail(station, password_set, open_ones.items)
+
+    async def transactions(
+        self,
+        station_id: str | None = None,
+        is_open: bool | None = None,
+        began_from: datetime | None = None,
+        began_before: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+        show_tokens: bool = False,
+    ) -> Page[TransactionSummary]:
+        """List transactions, the newest first."""
+        query = select(*_SUMMARY)
+        if station_id is not None:
+            query = query.where(transactions.c.station_id == station_id)
+        if is_open is not None:
+            query = query.where(_OPEN if is_open else ~_OPEN)
+        if began_from is not None:
+            query = query.where(transactions.c.began_at >= began_from)
+        if began_before is not None:
+            query = query.where(transactions.c.began_at < began_before)
+        return await self._reader.page(query, TRANSACTIONS, cursor, limit, lambda row: _summary(row, show_tokens))
+
+    async def transaction(self, transaction_id: str, show_tokens: bool = False) -> TransactionDetail:
+        """Return one transaction by the platform's id, with its gaps. Raises NotFound."""
+        row = await self._transaction_row(transaction_id, select(*_SUMMARY, TRANSACTION_STATE))
+        state = decode_transaction(row.state)
+        return TransactionDetail(
+            _summary(row, show_tokens),
+            gap_report(state),
+            state.events,
+            state.offline_events,
+            state.meter.power_w,
+            state.meter.soc_percent,
+            state.meter.resets,
+        )
+
+    async def meter_values(self, transaction_id: str, received: bool = False) -> TransactionMeterValues:
+        """Return the charging curve by the platform's id, with the messages as received if asked. Raises NotFound."""
+        owner = await self._transaction_row(
+            transaction_id, select(transactions.c.station_id, transactions.c.transaction_id)
+        )
+        events = transaction_events.c
+        columns = [events.event_key, events.timestamp, events.received_at, events.readings]
+        query = select(*columns, *([events.payload.cast(Text).label("payload")] if received else []))
+        query = query.where(events.station_id == owner.station_id, events.transaction_id == owner.transaction_id)
+        rows = await self._reader.all(query.order_by(events.timestamp, events.received_at))
+        readings = [reading for row in rows if row.readings for reading in decode_readings(row.readings)]
+        return TransactionMeterValues(curve(readings), _received(rows) if received else [])
+
+    async def commands(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[Command]:
+        """List the commands of a station, the newest first."""
+        query = select(*COMMAND_COLUMNS).where(commands.c.station_id == station_id)
+        return await self._reader.page(query, COMMANDS, cursor, limit, lambda row: decode_command(row._mapping))
+
+    async def command(self, command_id: str) -> Command:
+        """Return one command. Raises NotFound."""
+        row = await self._reader.one(select(*COMMAND_COLUMNS).where(commands.c.id == command_id))
+        if row is None:
+            raise NotFound(f"there is no command {command_id}")
+        return decode_command(row._mapping)
+
+    async def variables(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[StoredVariable]:
+        """List the reported device model of a station."""
+        query = select(*_VARIABLE).where(variables.c.station_id == station_id)
+        width = len(_VARIABLE)
+        return await self._reader.page(query, VARIABLES, cursor, limit, lambda row: StoredVariable(*row[:width]))
+
+    async def notices(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[StoredNotice]:
+        """List what a station has reported and is kept as it is, the newest first."""
+        found = notices.c
+        query = select(found.kind, found.at, found.received_at, found.payload.cast(Text).label("payload"))
+        query = query.where(found.station_id == station_id)
+        return await self._reader.page(query, NOTICES, cursor, limit, _notice)
+
+    async def tokens(self, cursor: str | None = None, limit: int = 100, show_tokens: bool = False) -> Page[KnownToken]:
+        """List id tokens in the order they were registered."""
+        names = [name for name in KnownToken.__struct_fields__ if name != "open_transactions"]
+
+        def token(row: Row[Any]) -> KnownToken:
+            values = {name: row._mapping[name] for name in names}
+            return KnownToken(**values | {"id_token": _shown(row.id_token, show_tokens)})
+
+        return await self._reader.page(select(*(id_tokens.c[name] for name in names)), TOKENS, cursor, limit, token)
+
+    async def frames(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[FrameEntry]:
+        """List the logged OCPP frames of a station, the newest first."""
+        return await self._reader.page(_frames(station_id), FRAMES, cursor, limit, _frame)
+
+    async def all_frames(self, station_id: str) -> AsyncIterator[FrameEntry]:
+        """Yield every logged OCPP frame of a station, the oldest first, a page at a time."""
+        cursor: str | None = None
+        while True:
+            page = await self._reader.page(_frames(station_id), FRAMES_FORWARD, cursor, MAX_LIMIT, _frame)
+            for frame in page.items:
+                yield frame
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def counts(self) -> FleetCounts:
+        """Return the platform in numbers."""
+        queries = {
+            "stations": select(func.count()).select_from(stations),
+            "connected": select(func.count()).where(_CONNECTED),
+            "open_transactions": select(func.count()).where(_OPEN),
+            "waiting_commands": select(func.count()).where(commands.c.status.in_(["queued", "sent"])),
+            "waiting_business_events": select(func.count()).select_from(outbox),
+            "hosts": select(func.count()).select_from(hosts),
+            "gateways": select(func.count()).select_from(gateways),
+        }
+        (row,) = await self._reader.all(select(*(query.label(name) for name, query in queries.items())))
+        return FleetCounts(**row._mapping)
+
+    async def _transaction_row(self, transaction_id: str, query: Select[Any]) -> Row[Any]:
+        row = None
+        if _is_uuid(transaction_id):
+            row = await self._reader.one(query.where(transactions.c.id == transaction_id))
+        if row is None:
+            raise NotFound(f"there is no transaction {transaction_id}")
+        return row
+
+
+def _station_summary(row: Row[Any]) -> StationSummary:
+    return StationSummary(
+        row.station_id,
+        row.vendor_name,
+        row.model,
+        row.firmware_version,
+        row.ocpp_version,
+        row.registration,
+        row.gateway_id is not None,
+        row.last_seen_at,
+        decode_connectors(row.connectors),
+    )
+
+
+def _summary(row: Row[Any], show_tokens: bool) -> TransactionSummary:
+    values = {name: row._mapping[name] for name in TransactionSummary.__struct_fields__}
+    if values["id_token"] is not None:
+        values["id_token"] = _shown(values["id_token"], show_tokens)
+    return TransactionSummary(**values)
+
+
+def _notice(row: Row[Any]) -> StoredNotice:
+    return StoredNotice(row.kind, row.at, row.received_at, msgspec.json.decode(row.payload))
+
+
+def _received(rows: Sequence[Row[Any]]) -> list[ReceivedMeterValues]:
+    found = []
+    for row in rows:
+        inside = _meter_values(row.payload)
+        if values := inside.meter_value or inside.transaction_data:
+            found.append(ReceivedMeterValues(row.event_key, row.timestamp, row.received_at, values))
+    return found
+
+
+def _frames(station_id: str) -> Select[Any]:
+    frames = ocpp_frames.c
+    return select(frames.at, frames.direction, frames.data).where(frames.station_id == station_id)
+
+
+def _frame(row: Row[Any]) -> FrameEntry:
+    return FrameEntry(row.at, row.direction, row.data.decode(errors="replace"))
+
+
+def _shown(id_token: str, show_tokens: bool) -> str:
+    return id_token if show_tokens else masked(id_token)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

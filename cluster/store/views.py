@@ -1,0 +1,143 @@
+"""What the read-only queries return: plain values named by what they are.
+
+Id tokens are masked unless the caller asks for them.
+Must not know: SQL, HTTP.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Generic, TypeVar
+
+import msgspec
+
+from actors.domain.meter import EnergyPoint
+from actors.domain.station import ConnectorState, Station
+from actors.domain.transaction import GapReport
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """One page of a list; `cursor` leads to the next one, None at the end."""
+
+    items: list[T]
+    cursor: str | None
+
+
+class StationSummary(msgspec.Struct, frozen=True):
+    """A station in a list."""
+
+    station_id: str
+    vendor_name: str
+    model: str
+    firmware_version: str | None
+    ocpp_version: str | None
+    registration: str | None
+    connected: bool
+    last_seen_at: datetime | None
+    connectors: dict[str, ConnectorState]
+
+
+class TransactionSummary(msgspec.Struct, frozen=True):
+    """A transaction in a list; `began_at` is its start, or when it was first heard of."""
+
+    id: str
+    station_id: str
+    transaction_id: str
+    evse_id: int | None
+    connector_id: int | None
+    id_token: str | None
+    began_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    energy_wh: float
+    charging_state: str | None
+    stopped_reason: str | None
+    complete: bool
+    updated_at: datetime
+
+
+class StationDetail(msgspec.Struct, frozen=True):
+    """All of a station but its password's digest."""
+
+    station: Station
+    password_set: bool
+    open_transactions: list[TransactionSummary]
+
+
+class TransactionDetail(msgspec.Struct, frozen=True):
+    """A transaction with what is missing of it."""
+
+    summary: TransactionSummary
+    gaps: GapReport
+    events: int
+    offline_events: int
+    power_w: float | None
+    soc_percent: float | None
+    register_resets: int
+
+
+class ReceivedMeterValues(msgspec.Struct, frozen=True):
+    """The meter values of one message as the station sent them, in its version's words."""
+
+    event_key: str
+    timestamp: datetime
+    received_at: datetime
+    meter_values: list[object]
+
+
+class TransactionMeterValues(msgspec.Struct, frozen=True):
+    """The charging curve of a transaction, and the messages behind it when asked for."""
+
+    curve: list[EnergyPoint]
+    received: list[ReceivedMeterValues]
+
+
+class StoredNotice(msgspec.Struct, frozen=True):
+    """What a station has reported and is kept as it is."""
+
+    kind: str
+    at: datetime
+    received_at: datetime
+    payload: object
+
+
+class StoredVariable(msgspec.Struct, frozen=True):
+    """A value of the device model as last reported."""
+
+    component: str
+    component_instance: str
+    evse_id: int
+    variable: str
+    variable_instance: str
+    attribute: str
+    value: str | None
+    mutability: str
+    reported_at: datetime
+
+
+class FrameEntry(msgspec.Struct, frozen=True):
+    """One OCPP frame of the log; `data` is its text, what is not UTF-8 is replaced."""
+
+    at: datetime
+    direction: str
+    data: str
+
+
+class FleetCounts(msgspec.Struct, frozen=True):
+    """The platform in numbers."""
+
+    stations: int
+    connected: int
+    open_transactions: int
+    waiting_commands: int
+    waiting_business_events: int
+    hosts: int
+    gateways: int
+
+
+def masked(id_token: str) -> str:
+    """Hide an id token but for its last four characters, or wholly when that would show half of it."""
+    shown = id_token[-4:] if len(id_token) > 8 else ""
+    return "*" * (len(id_token) - len(shown)) + shown

@@ -1,0 +1,165 @@
+"""The platform on this machine: everything started in order, everything stopped in reverse.
+
+Progress goes to the screen, one line a step. Whatever was started is stopped again when a later step fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import runtime
+from cluster.embedded import EmbeddedPostgres, EmbeddedValkey
+from cluster.fleet import Fleet
+from cluster.keys import Keys, load_keys
+from cluster.store.engine import make_engine
+from cluster.store.fleet import PostgresFleet
+from cluster.store.migrate import migrate
+from configs.settings import Settings
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a running platform is reached; also what `run.json` in the data folder holds."""
+
+    stations: str
+    api: str
+    pid: int
+
+
+class Screen:
+    """Says what is going on and how long it took."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    @asynccontextmanager
+    async def step(self, what: str) -> AsyncIterator[Callable[[str], None]]:
+        """Show one step while it runs; the step may add a remark to its line."""
+        began, remarks = time.monotonic(), list[str]()
+        live = sys.stdout.isatty()
+        if live:
+            print(f"  {what} ...", end="\r", flush=True)
+        try:
+            yield remarks.append
+        except BaseException:
+            print(f"  {what:<16} failed", flush=True)
+            raise
+        remark = f"  {remarks[-1]}" if remarks else ""
+        print(f"  {what:<16} {time.monotonic() - began:5.1f} s{remark}", flush=True)
+
+    def elapsed_s(self) -> float:
+        """Return the seconds since the start."""
+        return time.monotonic() - self._began
+
+
+@asynccontextmanager
+async def platform(settings: Settings) -> AsyncIterator[tuple[Addresses, Keys]]:
+    """Run the whole platform while the block runs."""
+    screen = Screen()
+    settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    keys = load_keys(settings.data_dir)
+    async with AsyncExitStack() as stack:
+        settings = await _databases(settings, stack, screen)
+        async with screen.step("Ray") as remark:
+            # On this thread, because Ray's processes end with the one that starts them.
+            running = runtime.start(settings)
+            stack.callback(running.stop)
+            remark(running.address)
+        fleet = await _fleet(settings, keys, stack, screen)
+        async with screen.step("API"):
+            running.deploy(settings, keys)
+        addresses = Addresses(
+            stations=f"ws://{settings.gateway.host}:{settings.gateway.port}/ocpp/",
+            api=f"http://{settings.api.host}:{settings.api.port}",
+            pid=os.getpid(),
+        )
+        stack.enter_context(_run_file(settings.data_dir, addresses))
+        print(
+            f"ready in {screen.elapsed_s():.1f} s   stations {addresses.stations}<stationId>   "
+            f"API {addresses.api}/docs   gateways {len(fleet.gateway_ids)}   data {settings.data_dir}",
+            flush=True,
+        )
+        yield addresses, keys
+        print("stopping ...", flush=True)
+
+
+async def _databases(settings: Settings, stack: AsyncExitStack, screen: Screen) -> Settings:
+    """Start what has no URL of its own, bring the schema to head, and return the settings with all URLs filled in."""
+    database, redis = settings.database, settings.redis
+    if database.url is None:
+        async with screen.step("PostgreSQL") as remark:
+            postgres = EmbeddedPostgres(settings.data_dir)
+            database = database.model_copy(update={"url": await _start(postgres.start, postgres.stop, stack)})
+            remark("embedded")
+    if redis.url is None:
+        async with screen.step("Valkey") as remark:
+            valkey = EmbeddedValkey(settings.data_dir, redis.port, redis.max_memory_mb)
+            redis = redis.model_copy(update={"url": await _start(valkey.start, valkey.stop, stack)})
+            remark("embedded")
+    async with screen.step("schema") as remark:
+        applied = await migrate(str(database.url))
+        remark(f"applied {', '.join(applied)}" if applied else "up to date")
+    return settings.model_copy(update={"database": database, "redis": redis})
+
+
+async def _start(start: Callable[[], str], stop: Callable[[], None], stack: AsyncExitStack) -> str:
+    stack.push_async_callback(asyncio.to_thread, stop)
+    return await asyncio.to_thread(start)
+
+
+async def _fleet(settings: Settings, keys: Keys, stack: AsyncExitStack, screen: Screen) -> Fleet:
+    engine = make_engine(str(settings.database.url), "cloudbay-up", pool_size=2)
+    stack.push_async_callback(engine.dispose)
+    fleet = Fleet(settings, keys, PostgresFleet(engine))
+    stack.push_async_callback(fleet.stop)
+    async with screen.step("hosts") as remark:
+        await fleet.start_hosts()
+        remark(f"{settings.hosts.count} with {settings.hosts.partitions} partitions")
+    async with screen.step("gateways") as remark:
+        await fleet.start_gateways()
+        remark(", ".join(fleet.gateway_ids))
+    return fleet
+
+
+@contextmanager
+def _run_file(data_dir: Path, addresses: Addresses) -> Iterator[None]:
+    """Leave word of the running platform for the other verbs of the command."""
+    path = data_dir / "run.json"
+    path.write_text(json.dumps(vars(addresses)))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+async def up(settings: Settings) -> None:
+    """Run the platform until it is told to stop."""
+    async with platform(settings):
+        await asyncio.Event().wait()
+
+
+def run(work: Coroutine[None, None, None]) -> int:
+    """Run `work` until it is done, or until Ctrl-C or SIGTERM; in both cases it cleans up after itself."""
+    return asyncio.run(_interruptible(work))
+
+
+async def _interruptible(work: Coroutine[None, None, None]) -> int:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        return 0
+    return 0

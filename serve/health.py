@@ -1,0 +1,153 @@
+"""How the platform is: for load balancers (`healthz`, `readyz`), Prometheus (`metrics`) and people (`status`).
+
+`healthz` and `readyz` need no token. `metrics` needs one even from here: behind a proxy every caller looks local.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from pydantic.alias_generators import to_camel
+
+from actors.errors import CloudBayError
+from cluster.services import ApiServices, FleetStats
+from cluster.store.views import FleetCounts
+from serve.auth import viewer
+from serve.services import Services
+from serve.wire import ReadyOut, StatusOut
+
+T = TypeVar("T")
+
+router = APIRouter(tags=["health"])
+_VIEWER = [Depends(viewer)]
+
+_CHECK_TIMEOUT_S = 5.0
+_FIRST_RATE_OVER_S = 0.5
+
+
+class MessageRate:
+    """Frames a second between two looks."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None
+
+    async def per_second(self, services: ApiServices, stats: FleetStats) -> float:
+        """Return the rate since the last look; the first one takes half a second."""
+        if self._last is None:
+            self._last = (time.monotonic(), frames_in(stats))
+            await asyncio.sleep(_FIRST_RATE_OVER_S)
+            stats = await services.stats()
+        (then, before), now, frames = self._last, time.monotonic(), frames_in(stats)
+        self._last = (now, frames)
+        return max(0.0, frames - before) / max(now - then, 1e-3)
+
+
+def _rate(request: Request) -> MessageRate:
+    rate: MessageRate = request.app.state.message_rate
+    return rate
+
+
+def frames_in(stats: FleetStats) -> float:
+    """Return how many frames all gateways have taken in."""
+    return sum(_number(gateway.get("frames_in")) for gateway in stats.gateways.values())
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Tell that this API process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", response_model=ReadyOut, responses={503: {"model": ReadyOut}})
+async def readyz(services: Services, response: Response) -> ReadyOut:
+    """Tell whether database, Redis, hosts and gateways answer; 503 when one does not."""
+    database, redis, stats = await asyncio.gather(
+        _outcome(services.queries.counts()), _outcome(services.ping_redis()), _outcome(services.stats())
+    )
+    settings = services.settings
+    parts = {
+        "database": database if isinstance(database, str) else "ok",
+        "redis": redis if isinstance(redis, str) else "ok",
+        "hosts": stats if isinstance(stats, str) else _all_answer(len(stats.hosts), settings.hosts.count),
+        "gateways": stats if isinstance(stats, str) else _all_answer(len(stats.gateways), settings.gateway.count),
+    }
+    ready = all(state == "ok" for state in parts.values())
+    if not ready:
+        response.status_code = 503
+    return ReadyOut(ready=ready, parts=parts)
+
+
+@router.get("/api/v1/status", response_model=StatusOut, dependencies=_VIEWER)
+async def status(services: Services, rate: Annotated[MessageRate, Depends(_rate)]) -> dict[str, object]:
+    """Return the platform in numbers."""
+    counts, stats = await asyncio.gather(services.queries.counts(), services.stats())
+    return {
+        **{name: getattr(counts, name) for name in FleetCounts.__struct_fields__},
+        "messages_per_s": await rate.per_second(services, stats),
+        "hosts": _camel(stats.hosts),
+        "gateways": _camel(stats.gateways),
+    }
+
+
+@router.get("/metrics", dependencies=_VIEWER, response_class=Response)
+async def metrics(request: Request, services: Services) -> Response:
+    """Return hosts, gateways, fleet and this process' requests in Prometheus' text format."""
+    counts, stats = await asyncio.gather(services.queries.counts(), services.stats())
+    fleet = CollectorRegistry()
+    fleet.register(_Fleet(counts, stats))
+    own: CollectorRegistry = request.app.state.metrics
+    return Response(generate_latest(own) + generate_latest(fleet), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Fleet(Collector):
+    """The fleet as gauges; counters of hosts and gateways too, because they begin anew with each life."""
+
+    def __init__(self, counts: FleetCounts, stats: FleetStats) -> None:
+        self._counts = counts
+        self._stats = stats
+
+    def collect(self) -> Iterable[Metric]:
+        """Return all gauges."""
+        for name in self._counts.__struct_fields__:
+            yield GaugeMetricFamily(f"cloudbay_{name}", name.replace("_", " "), getattr(self._counts, name))
+        yield from _gauges("host", self._stats.hosts)
+        yield from _gauges("gateway", self._stats.gateways)
+
+
+def _gauges(kind: str, members: Mapping[str, Mapping[str, object]]) -> Iterable[Metric]:
+    for name in sorted({name for member in members.values() for name in member}):
+        gauge = GaugeMetricFamily(f"cloudbay_{kind}_{name}", f"{name.replace('_', ' ')} of a {kind}", labels=[kind])
+        numbers = {key: member[name] for key, member in members.items() if isinstance(member.get(name), int | float)}
+        for key, number in numbers.items():
+            gauge.add_metric([key], _number(number))
+        if numbers:
+            yield gauge
+
+
+async def _outcome(part: Awaitable[T]) -> T | str:
+    """Return what a part answers, or what is wrong with it."""
+    try:
+        return await asyncio.wait_for(part, _CHECK_TIMEOUT_S)
+    except TimeoutError:
+        return f"no answer within {_CHECK_TIMEOUT_S:.0f} s"
+    except CloudBayError as error:
+        return str(error)
+
+
+def _all_answer(answering: int, expected: int) -> str:
+    return "ok" if answering >= expected else f"{answering} of {expected} answer"
+
+
+def _camel(members: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+    return {name: {to_camel(key): value for key, value in member.items()} for name, member in members.items()}
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0

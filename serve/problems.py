@@ -1,0 +1,100 @@
+"""Errors as application/problem+json (RFC 9457): ours with their own words, everybody else's without internals."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from actors.errors import CloudBayError, Unavailable
+from cluster.bearer import BadToken
+
+_RETRY_AFTER_S = "1"
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
+
+Fault = dict[str, str]
+
+
+class NotAllowed(CloudBayError):
+    """The caller is known, and may not do this."""
+
+    http_status = 403
+    title = "Not allowed"
+
+
+class Problem(JSONResponse):
+    """A problem document. `kind` tells problems apart for programs, `detail` says what is wrong here."""
+
+    media_type = "application/problem+json"
+
+    def __init__(
+        self,
+        kind: str,
+        title: str,
+        status: int,
+        detail: str,
+        request_id: str,
+        errors: list[Fault] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        content: dict[str, object] = {
+            "type": f"urn:cloudbay:problem:{kind}",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            "requestId": request_id,
+        }
+        super().__init__(content if errors is None else {**content, "errors": errors}, status, headers)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Answer every expected error with a problem; what nobody expects is `serve.requests`' to answer."""
+    app.add_exception_handler(CloudBayError, _ours)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+
+
+def internal_problem(request_id: str) -> Problem:
+    """Return the problem for an error that nobody expected."""
+    detail = "the request could not be served; the platform's log has more under this requestId"
+    return Problem("internal-error", "Internal error", 500, detail, request_id)
+
+
+async def _ours(request: Request, error: Exception) -> Problem:
+    assert isinstance(error, CloudBayError)  # noqa: S101 - registered for it
+    headers = {}
+    if isinstance(error, BadToken):
+        headers["WWW-Authenticate"] = "Bearer"
+    elif isinstance(error, Unavailable):
+        headers["Retry-After"] = _RETRY_AFTER_S
+    kind = _WORD.sub("-", type(error).__name__).lower()
+    return Problem(kind, error.title, error.http_status, str(error), _request_id(request), headers=headers)
+
+
+async def _validation(request: Request, error: Exception) -> Problem:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    faults = [_fault(found["loc"], found["msg"]) for found in error.errors()]
+    detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+    return Problem("invalid-request", "Invalid request", 422, detail, _request_id(request), faults)
+
+
+async def _http(request: Request, error: Exception) -> Problem:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    title = HTTPStatus(error.status_code).phrase
+    kind = title.lower().replace(" ", "-")
+    headers = dict(error.headers or {})
+    return Problem(kind, title, error.status_code, str(error.detail), _request_id(request), headers=headers)
+
+
+def _fault(location: tuple[int | str, ...], message: str) -> Fault:
+    """Name the field and where it is; the value itself is not repeated, it may be a secret."""
+    where, *path = location
+    return {"in": str(where), "field": ".".join(map(str, path)) or str(where), "message": message}
+
+
+def _request_id(request: Request) -> str:
+    return str(request.state.request_id)

@@ -1,0 +1,61 @@
+"""What every request gets: an id, a count, and an answer even when nobody expected the error.
+
+Plain ASGI, so that streams pass through untouched.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.problems import internal_problem
+
+log = logging.getLogger(__name__)
+
+_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Requests:
+    """Wraps the application. Counters of this process are in `registry`."""
+
+    def __init__(self, app: ASGIApp, new_id: Callable[[], str], registry: CollectorRegistry) -> None:
+        self._app = app
+        self._new_id = new_id
+        names = ("method", "route")
+        self._answers = Counter("cloudbay_api_requests", "Answered requests", (*names, "status"), registry=registry)
+        self._seconds = Histogram(
+            "cloudbay_api_request_seconds", "Time to the end of an answer", names, registry=registry, buckets=_BUCKETS_S
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; other kinds of connection pass."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = self._new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        status, began = 0, time.monotonic()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:  # the last resort: whatever it is, the caller gets an answer and the log gets the cause
+            log.exception("request failed", extra={"request_id": request_id, "method": scope["method"]})
+            if status:
+                raise  # the answer has begun; the server cuts it off
+            await internal_problem(request_id)(scope, receive, send_with_id)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            self._answers.labels(scope["method"], route, status).inc()
+            self._seconds.labels(scope["method"], route).observe(time.monotonic() - began)

@@ -1,0 +1,54 @@
+"""The API on a platform in memory, called without a network."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from actors.domain.station import ConnectorState, Station
+from cluster.bearer import Role, mint
+from configs.settings import Settings
+from serve.app import build_app
+from tests.serve.fakes import NOW, TOKEN_KEY, MemoryPlatform, a_transaction
+
+
+@pytest.fixture
+def platform() -> MemoryPlatform:
+    """One station that charges and one that is offline; a finished and a running transaction."""
+    platform = MemoryPlatform()
+    platform.known = {
+        "CP-1": Station("CP-1", "Vendor", "M1", registration="Accepted", gateway_id="gateway-a", last_seen_at=NOW,
+                        password_digest="d" * 64, connectors={"1/1": ConnectorState("Occupied", NOW)}),
+        "CP 2/é": Station("CP 2/é"),
+        "CP-3": Station("CP-3"),
+    }  # fmt: skip
+    platform.summaries = [a_transaction(1), a_transaction(2, ended=False)]
+    return platform
+
+
+def bearer(role: Role, life_s: int = 60, key: bytes = TOKEN_KEY) -> dict[str, str]:
+    """Return the header of a caller."""
+    return {"Authorization": f"Bearer {mint(key, role, life_s, subject='ann')}"}
+
+
+@pytest.fixture
+async def anonymous(platform: MemoryPlatform) -> AsyncIterator[httpx.AsyncClient]:
+    """Return a client without a token."""
+    app = build_app(platform.services(Settings.load("embedded", env={})))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        yield client
+
+
+@pytest.fixture
+def admin(anonymous: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Return a client that may do all."""
+    anonymous.headers.update(bearer("admin"))
+    return anonymous
+
+
+@pytest.fixture
+def viewer(anonymous: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Return a client that may read."""
+    anonymous.headers.update(bearer("viewer"))
+    return anonymous

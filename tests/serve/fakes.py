@@ -1,0 +1,226 @@
+"""The platform behind the API, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from actors.domain.command import Command
+from actors.domain.meter import EnergyPoint
+from actors.domain.station import Configuration, Station
+from actors.domain.token import KnownToken, token_key
+from actors.domain.transaction import GapReport
+from actors.errors import BadRequest, Conflict, NotFound, StationOffline, Unavailable
+from cluster.services import ApiServices, FleetStats
+from cluster.store.views import (
+    FleetCounts,
+    FrameEntry,
+    Page,
+    ReceivedMeterValues,
+    StationDetail,
+    StationSummary,
+    StoredNotice,
+    StoredVariable,
+    TransactionDetail,
+    TransactionMeterValues,
+    TransactionSummary,
+    masked,
+)
+from configs.settings import Settings
+
+T = TypeVar("T")
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+TOKEN_KEY = b"t" * 32
+PASSWORD_KEY = b"p" * 32
+
+
+def a_transaction(number: int = 1, station_id: str = "CP-1", ended: bool = True) -> TransactionSummary:
+    """Return a transaction of 7.5 kWh."""
+    return TransactionSummary(
+        f"00000000-0000-0000-0000-00000000000{number}",
+        station_id,
+        f"T{number}",
+        1,
+        1,
+        masked("04A2B3C4D5"),
+        NOW,
+        NOW,
+        NOW if ended else None,
+        7500.0,
+        None if ended else "Charging",
+        "Local" if ended else None,
+        ended,
+        NOW,
+    )
+
+
+class MemoryPlatform:
+    """Queries, registry, chargers and health in one; `down` makes parts fail, `answers_in_s` commands finish."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Station] = {}
+        self.summaries: list[TransactionSummary] = []
+        self.queue: dict[str, Command] = {}
+        self.log: list[FrameEntry] = []
+        self.cards: dict[str, KnownToken] = {}
+        self.reported: list[StoredVariable] = []
+        self.told: list[StoredNotice] = []
+        self.down: set[str] = set()
+        self.answers_in_s: float | None = None
+        self.asked_wait_s: list[float] = []
+        self.frames_in = 100
+        self.stations_asked: dict[str, object] = {}
+        self.transactions_asked: dict[str, object] = {}
+        self.closed = False
+
+    def services(self, settings: Settings) -> ApiServices:
+        """Return the bundle the API is built on."""
+        ids = iter(f"id-{number}" for number in range(1_000_000))
+        return ApiServices(
+            settings, self, self, self, self.fleet, self.ping, lambda: NOW, lambda: next(ids), TOKEN_KEY, PASSWORD_KEY,
+            self.close,
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def _reach(self, part: str) -> None:
+        if part in self.down:
+            raise Unavailable(f"the {part} does not answer")
+
+    async def ping(self) -> None:
+        self._reach("redis")
+
+    async def fleet(self) -> FleetStats:
+        self._reach("fleet")
+        hosts = {} if "hosts" in self.down else {"host-0": {"chargers": 3, "turns": 9, "lag_s": 0.001, "cpu_s": 1.5}}
+        self.frames_in += 50
+        return FleetStats(hosts, {"gateway-a": {"connected": 2, "frames_in": self.frames_in, "refused": {"path": 1}}})
+
+    async def counts(self) -> FleetCounts:
+        self._reach("database")
+        return FleetCounts(len(self.known), 1, 2, 3, 4, 1, 1)
+
+    async def stations(
+        self,
+        connected: bool | None = None,
+        registration: str | None = None,
+        q: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[StationSummary]:
+        self._reach("database")
+        self.stations_asked = {"connected": connected, "registration": registration, "q": q}
+        found = [
+            StationSummary(
+                s.station_id, s.vendor_name, s.model, s.firmware_version, s.ocpp_version, s.registration,
+                s.connected, s.last_seen_at, s.connectors,
+            )
+            for s in self.known.values()
+        ]  # fmt: skip
+        return _page(found, cursor, limit)
+
+    async def station(self, station_id: str, show_tokens: bool = False) -> StationDetail:
+        if station_id not in self.known:
+            raise NotFound(f"there is no station {station_id}")
+        station = self.known[station_id]
+        is_open = [t for t in self.summaries if t.station_id == station_id and t.ended_at is None]
+        return StationDetail(station, station.password_digest is not None, is_open)
+
+    async def transactions(
+        self,
+        station_id: str | None = None,
+        is_open: bool | None = None,
+        began_from: datetime | None = None,
+        began_before: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+        show_tokens: bool = False,
+    ) -> Page[TransactionSummary]:
+        self.transactions_asked = {
+            "station": station_id, "open": is_open, "from": began_from, "to": began_before,
+        }  # fmt: skip
+        return _page(self.summaries, cursor, limit)
+
+    async def transaction(self, transaction_id: str, show_tokens: bool = False) -> TransactionDetail:
+        for summary in self.summaries:
+            if summary.id == transaction_id:
+                gaps = GapReport(False, False, True, [(2, 3)], 0)
+                return TransactionDetail(summary, gaps, 4, 1, 11_000.0, 55.0, 0)
+        raise NotFound(f"there is no transaction {transaction_id}")
+
+    async def meter_values(self, transaction_id: str, received: bool = False) -> TransactionMeterValues:
+        await self.transaction(transaction_id)
+        raw = ReceivedMeterValues("0", NOW, NOW, [{"sampledValue": [{"value": 1}]}])
+        return TransactionMeterValues([EnergyPoint(NOW, 100.0, 7000.0, 55.0)], [raw] if received else [])
+
+    async def commands(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[Command]:
+        return _page([c for c in self.queue.values() if c.station_id == station_id], cursor, limit)
+
+    async def command(self, command_id: str) -> Command:
+        if command_id not in self.queue:
+            raise NotFound(f"there is no command {command_id}")
+        return self.queue[command_id]
+
+    async def variables(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[StoredVariable]:
+        return _page(self.reported, cursor, limit)
+
+    async def notices(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[StoredNotice]:
+        return _page(self.told, cursor, limit)
+
+    async def frames(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[FrameEntry]:
+        return _page(list(reversed(self.log)), cursor, limit)
+
+    async def all_frames(self, station_id: str) -> AsyncIterator[FrameEntry]:
+        self._reach("database")
+        for frame in self.log:
+            yield frame
+
+    async def tokens(self, cursor: str | None = None, limit: int = 100, show_tokens: bool = False) -> Page[KnownToken]:
+        shown = [KnownToken(masked(t.id_token), t.status, t.valid_until) for t in self.cards.values()]
+        return _page(shown, cursor, limit)
+
+    async def configure(self, station_id: str, change: Configuration, *, create: bool = False) -> Station:
+        if create:
+            if station_id in self.known:
+                raise Conflict(f"there is a station {station_id} already")
+            self.known[station_id] = Station(station_id)
+        station = (await self.station(station_id)).station
+        change.apply(station)
+        return station
+
+    async def put(self, token: KnownToken) -> None:
+        self.cards[token_key(token.id_token)] = token
+
+    async def remove(self, id_token: str) -> None:
+        if self.cards.pop(token_key(id_token), None) is None:
+            raise NotFound("there is no such id token")
+
+    async def submit(self, command: Command, wait_s: float = 0.0) -> Command:
+        station = (await self.station(command.station_id)).station
+        if command.action == "Explode":
+            raise RuntimeError("secret detail: password=hunter2")
+        if command.action != "Reset":
+            raise BadRequest(f"{command.action} is no command")
+        if command.if_offline == "fail" and not station.connected:
+            raise StationOffline(f"station {command.station_id} is not connected")
+        self.queue[command.id] = command
+        self.asked_wait_s.append(wait_s)
+        if self.answers_in_s is not None and wait_s >= self.answers_in_s:
+            command.move("sent", NOW)
+            command.move("accepted", NOW)
+            command.response = {"status": "Accepted"}
+        return command
+
+    async def cancel(self, station_id: str, command_id: str) -> Command:
+        command = await self.command(command_id)
+        command.move("cancelled", NOW)
+        return command
+
+
+def _page(found: Sequence[T], cursor: str | None, limit: int) -> Page[T]:
+    start = int(cursor or 0)
+    more = start + limit < len(found)
+    return Page(list(found[start : start + limit]), str(start + limit) if more else None)

@@ -1,0 +1,63 @@
+"""How the platform says it is."""
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.serve.fakes import MemoryPlatform
+
+
+async def test_ready_when_every_part_answers(anonymous: httpx.AsyncClient) -> None:
+    answer = await anonymous.get("/readyz")
+    parts = {"database": "ok", "redis": "ok", "hosts": "ok", "gateways": "ok"}
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "parts": parts})
+
+
+@pytest.mark.parametrize(
+    ("down", "part", "said"),
+    [
+        ("database", "database", "the database does not answer"),
+        ("redis", "redis", "the redis does not answer"),
+        ("hosts", "hosts", "0 of 1 answer"),
+        ("fleet", "gateways", "the fleet does not answer"),
+    ],
+)
+async def test_not_ready_says_what_is_missing(
+    anonymous: httpx.AsyncClient, platform: MemoryPlatform, down: str, part: str, said: str
+) -> None:
+    platform.down.add(down)
+    answer = await anonymous.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["parts"][part] == said
+    assert (await anonymous.get("/healthz")).status_code == 200
+
+
+async def test_the_platform_in_numbers(viewer: httpx.AsyncClient) -> None:
+    status = (await viewer.get("/api/v1/status")).json()
+    assert (status["stations"], status["openTransactions"], status["waitingBusinessEvents"]) == (3, 2, 4)
+    assert status["messagesPerS"] > 0
+    assert status["hosts"]["host-0"]["lagS"] == 0.001
+    assert status["gateways"]["gateway-a"]["refused"] == {"path": 1}
+
+
+async def test_metrics_for_prometheus(viewer: httpx.AsyncClient) -> None:
+    await viewer.get("/api/v1/stations/nobody")
+    answer = await viewer.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    samples = {
+        (s.name, *sorted(s.labels.items())): s.value
+        for family in text_string_to_metric_families(answer.text)
+        for s in family.samples
+    }
+    assert samples[("cloudbay_connected",)] == 1
+    assert samples[("cloudbay_host_turns", ("host", "host-0"))] == 9
+    assert samples[("cloudbay_gateway_connected", ("gateway", "gateway-a"))] == 2
+    route = (("method", "GET"), ("route", "/api/v1/stations/{station_id}"), ("status", "404"))
+    assert samples[("cloudbay_api_requests_total", *route)] == 1
+
+
+async def test_the_api_describes_itself(anonymous: httpx.AsyncClient) -> None:
+    described = (await anonymous.get("/api/openapi.json")).json()
+    operations = [operation for path in described["paths"].values() for operation in path.values()]
+    assert all(operation.get("summary") and operation.get("description") for operation in operations)
+    assert (await anonymous.get("/docs")).status_code == 200
