@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    common = argparse.ArgumentParser(add_help=False)
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--config", type=Path, metavar="FILE", help="your settings, over those of the profile")
     common.add_argument("--profile", metavar="NAME", help="embedded (default) or production")
     common.add_argument("--data-dir", metavar="FOLDER", help="folder of data, keys and logs (default ./.cloudbay)")
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--stations", type=int, metavar="N", help="how many stations (default: demo.stations)")
     demo.add_argument("--once", action="store_true", help="end when every station has charged one car")
     verb("status", _status, "show what is connected, the message rate, hosts and gateways")
-    _add_stations(verb("stations", _stations, "add, list or show stations"))
+    _add_stations(verb("stations", _stations, "add, list or show stations"), common)
     token = verb("token", _token, "print a bearer token for the API")
     token.add_argument("--role", choices=("admin", "viewer"), default="admin", help="what it may do (default admin)")
     token.add_argument("--seconds", type=int, metavar="N", help="how long it is good (default: api.token_ttl_s)")
@@ -68,13 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_stations(parser: argparse.ArgumentParser) -> None:
+def _add_stations(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="register a station; prints its password once")
+    add = actions.add_parser("add", parents=[common], help="register a station; prints its password once")
     add.add_argument("station_id")
     add.add_argument("--no-password", action="store_true", help="security profile 0: let it connect without one")
-    actions.add_parser("list", help="list stations").add_argument("--connected", action="store_true")
-    actions.add_parser("show", help="show one station").add_argument("station_id")
+    listing = actions.add_parser("list", parents=[common], help="list stations")
+    listing.add_argument("--connected", action="store_true", help="only those that are connected now")
+    actions.add_parser("show", parents=[common], help="show one station").add_argument("station_id")
 
 
 def _up(_arguments: argparse.Namespace, settings: Settings) -> int:
@@ -133,9 +134,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.verb == "simulate":
         return simulator_cli.run(arguments)
     try:
-        overrides = {"data_dir": arguments.data_dir} if arguments.data_dir else {}
-        files = [arguments.config] if arguments.config else []
-        settings = Settings.load(profile=arguments.profile, files=files, overrides=overrides)
+        given = vars(arguments)
+        overrides = {"data_dir": given["data_dir"]} if "data_dir" in given else {}
+        files = [given["config"]] if "config" in given else []
+        settings = Settings.load(profile=given.get("profile"), files=files, overrides=overrides)
         set_up_logging(settings.log)
         return int(arguments.run(arguments, settings))
     except (SettingsError, CloudBayError) as error:
