@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests of the running parts: slower, after all others.
-CLUSTER_TESTS := $(wildcard tests/cluster tests/serve tests/e2e)
+CLUSTER_TESTS := $(wildcard tests/cluster tests/serve tests/ray tests/e2e)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test lint types arch bench

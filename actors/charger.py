@@ -279,6 +279,9 @@ class Charger:
         return turn
 
     def _send_next(self, turn: Turn) -> None:
+        if not self._queue.waiting:
+            return
+        self._queue.expire(turn)
         connected_at = self.station.connected_at
         if self._heard or (connected_at is not None and turn.now - connected_at >= _SETTLED_AFTER):
             self._queue.send_next(turn, self._connection)
@@ -300,7 +303,6 @@ class Charger:
         late = self._connection.expire(now)
         if late is not None:
             self._queue.settle(turn, late, self.version)
-        self._queue.expire(turn)
         self._send_next(turn)
         return turn
 

@@ -73,7 +73,6 @@ class CommandQueue:
 
     def send_next(self, turn: Turn, connection: Connection) -> None:
         """Send the oldest command that may go now, if the line is free."""
-        self.expire(turn)
         if not self._commands or connection.outstanding is not None or not turn.station.connected:
             return
         for command in list(self._commands.values()):

@@ -53,13 +53,10 @@ class Platform:
 def platform(data_dir: Path) -> Iterator[Platform]:
     """Run `cloudbay up` on free ports."""
     gateway, api = free_port(), free_port()
-    ports = [free_port() for _ in range(2)]
     environment = {
         **os.environ,
         "CLOUDBAY_GATEWAY__PORT": str(gateway),
         "CLOUDBAY_API__PORT": str(api),
-        "CLOUDBAY_API__HAPROXY_METRICS_PORT": str(ports[0]),
-        "CLOUDBAY_API__HAPROXY_STATS_PORT": str(ports[1]),
         "CLOUDBAY_LOG__LEVEL": "warning",
     }
     began = time.monotonic()

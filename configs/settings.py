@@ -132,8 +132,6 @@ class Api(Section):
     token_ttl_s: Count
     max_wait_s: Seconds
     haproxy: bool
-    haproxy_metrics_port: Port
-    haproxy_stats_port: Port
     replica_port_min: Port
     replica_port_max: Port
 
@@ -203,8 +201,6 @@ class Settings(Section):
         ports = {
             "gateway.port": self.gateway.port,
             "api.port": self.api.port,
-            "api.haproxy_metrics_port": self.api.haproxy_metrics_port,
-            "api.haproxy_stats_port": self.api.haproxy_stats_port,
             "redis.port": self.redis.port,
         }
         owner: dict[int, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 
 from cluster.services import ApiServices
@@ -22,7 +23,7 @@ names (`energyWh`, `powerW`). Lists go by pages: follow `next`. Errors are probl
 
 def build_app(services: ApiServices) -> FastAPI:
     """Return the API on these services."""
-    app = FastAPI(
+    app = FastAPIOffline(  # its documentation page brings its own scripts, so that it works without internet
         title="CloudBay",
         version=version("cloudbay"),
         description=_DESCRIPTION,

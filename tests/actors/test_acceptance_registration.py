@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from actors.charger import Refusal
+from actors.domain.moment import wire_time
 from actors.ocpp.frames import OcppVersion
 from actors.turn import Rules
 from tests.actors.stations import Refused, Station, Station16
@@ -222,7 +223,7 @@ def test_any_message_is_a_sign_of_life_and_few_are_written(world: World) -> None
     assert world.rows_written == written
     assert world.charger("CP-1").station.last_seen_at == world.now
     world.wait(world.rules.seen_write_interval_s)
-    station.heartbeat()
+    assert station.heartbeat()["currentTime"] == wire_time(world.now)
     assert world.stored_station().last_seen_at == world.now
 
 

@@ -214,6 +214,7 @@ def test_the_evse_the_token_and_the_connector_may_come_later(world: World, stati
     record = world.transaction("tx-1")
     assert (record.evse_id, record.connector_id, record.id_token) == (3, None, "anna")
     station.updated(seq=2, evse=3)
+    station.call("TransactionEvent", payload | {"seqNo": 3})
     assert world.transaction("tx-1").connector_id == 1
 
 

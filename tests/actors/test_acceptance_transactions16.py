@@ -169,6 +169,14 @@ def test_values_without_an_id_belong_to_the_one_transaction_on_their_connector(
     assert sorted(r.evse_id for r in world.database.readings.values()) == [0, 2]
 
 
+@pytest.mark.parametrize("unknown", [-1, 0])
+def test_values_with_an_id_that_is_none_belong_there_too(world: World, station: Station16, unknown: int) -> None:
+    transaction_id = station.start(wh=0, at=NOON)["transactionId"]
+    station.meter(700, unknown, NOON + MINUTE)
+    assert world.transaction(transaction_id).meter.energy_wh == 700
+    assert len(world.transactions()) == 1
+
+
 def test_transaction_data_of_a_stop_fills_the_curve(world: World, station: Station16) -> None:
     """1.6 4.10: the samples may tell again what was told, and in any order."""
     transaction_id = station.start(wh=0, at=NOON)["transactionId"]
@@ -218,6 +226,7 @@ def test_what_cannot_be_read_is_kept_and_counts_for_nothing(
     }
     assert station.call("MeterValues", payload) == {}
     assert world.transaction(transaction_id).meter.energy_wh == energy_wh
+    assert energies(world, transaction_id) == ([0, energy_wh] if energy_wh else [0])
     assert sample["value"].encode() in world.events(transaction_id)[1].payload
 
 

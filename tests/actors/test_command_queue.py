@@ -82,7 +82,7 @@ def test_the_answer_says_whether_it_was_accepted(
 def test_the_variables_a_station_tells_are_kept(world: World, station: Station) -> None:
     """B06."""
     asked = {"component": {"name": "OCPPCommCtrlr"}, "variable": {"name": "HeartbeatInterval"}}
-    world.command("GetVariables", {"getVariableData": [asked]})
+    command = world.command("GetVariables", {"getVariableData": [asked]})
     results = [
         {**asked, "attributeStatus": "Accepted", "attributeValue": "300"},
         {"component": {"name": "X"}, "variable": {"name": "Y"}, "attributeStatus": "UnknownComponent"},
@@ -92,6 +92,7 @@ def test_the_variables_a_station_tells_are_kept(world: World, station: Station) 
     assert [(v.component, v.variable, v.value) for v in world.database.variables.values()] == [
         ("OCPPCommCtrlr", "HeartbeatInterval", "300")
     ]
+    assert world.stored_command(command).status == "accepted"
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,23 @@ def test_a_command_for_an_offline_station_waits_or_fails_as_its_caller_says(worl
     assert world.stored_command(waiting).status == "queued"
     station.heartbeat()
     assert world.stored_command(waiting).status == "sent"
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_what_waited_is_sent_in_its_order(world: World, station: Station, crash: bool) -> None:
+    station.disconnect()
+    waiting = []
+    for _ in range(3):
+        waiting.append(world.command("Reset", RESET))
+        world.wait(1)
+    if crash:
+        world.crash()
+    station.connect()
+    station.heartbeat()
+    for command in waiting:
+        (asked,) = station.asked()
+        assert asked.message_id == command
+        station.reply(asked, status="Accepted")
 
 
 def test_a_silent_new_socket_is_spoken_to_after_a_moment(world: World, station: Station) -> None:

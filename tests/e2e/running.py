@@ -73,15 +73,11 @@ def cloudbay(*arguments: str) -> str:
 
 @contextmanager
 def platform(data_dir: Path) -> Iterator[Running]:
-    gateway_port, api_port, metrics_port, stats_port = free_ports(4)
+    gateway_port, api_port = free_ports(2)
     environment = {
         **os.environ,
         "CLOUDBAY_GATEWAY__PORT": str(gateway_port),
         "CLOUDBAY_API__PORT": str(api_port),
-        "CLOUDBAY_API__HAPROXY_METRICS_PORT": str(metrics_port),
-        "CLOUDBAY_API__HAPROXY_STATS_PORT": str(stats_port),
-        "CLOUDBAY_API__REPLICA_PORT_MIN": "31000",
-        "CLOUDBAY_API__REPLICA_PORT_MAX": "31099",
     }
     command = [sys.executable, "-m", "cluster", "up", "--data-dir", str(data_dir)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
