@@ -130,6 +130,7 @@ def _cpu_s(pid: int) -> float:
 
 
 def _postgres_cpu_s(data_dir: Path) -> float:
-    postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    (pid_file,) = (data_dir / "postgres").rglob("postmaster.pid")
+    postmaster = int(pid_file.read_text().split()[0])
     parent = psutil.Process(postmaster)
     return sum(_cpu_s(p.pid) for p in [parent, *parent.children(recursive=True)])
