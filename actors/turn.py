@@ -85,8 +85,10 @@ class Turn:
 
     def save(self, row: Row) -> None:
         """Store `row` with this turn; the same object twice is stored once."""
-        if not any(row is known for known in self.rows):
-            self.rows.append(row)
+        for known in self.rows:
+            if known is row:
+                return
+        self.rows.append(row)
 
     def tell(self, kind: str, **data: object) -> None:
         """Write a business event with this turn."""

@@ -127,6 +127,7 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
         # A local cluster asks for a token unless RAY_AUTH_MODE forbids it. A process keeps the one it read first.
         "RAY_AUTH_TOKEN_PATH": os.environ.get("RAY_AUTH_TOKEN_PATH", str(folder / "ray.token")),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # Ray runs its workers at 15, and these are the product
         # Fixed ports by default, which two platforms on one machine would share.
         "AUTOSCALER_METRIC_PORT": "0",
         "DASHBOARD_METRIC_PORT": "0",

@@ -19,6 +19,9 @@ from actors.ocpp.messages import MeterValue, SampledValue
 REGISTER: Final = "Energy.Active.Import.Register"
 INTERVAL: Final = "Energy.Active.Import.Interval"
 POWER: Final = "Power.Active.Import"
+SOC: Final = "SoC"
+
+_READ: Final = frozenset((REGISTER, INTERVAL, POWER, SOC))
 
 _TO_BASE: Final = {"kwh": 1000.0, "kw": 1000.0, "kva": 1000.0, "kvar": 1000.0, "kvarh": 1000.0, "mwh": 1e6, "mw": 1e6}
 _PHASES: Final = ("L1", "L2", "L3")
@@ -44,7 +47,7 @@ class EnergyPoint(msgspec.Struct, frozen=True):
     soc_percent: float | None = None
 
 
-class EnergyMeter(msgspec.Struct):
+class EnergyMeter(msgspec.Struct, omit_defaults=True):
     """The running state of one transaction's energy; fold readings into it in order of time.
 
     `energy_wh` never falls. A register that falls is believed only when the next reading confirms it: then it has
@@ -157,34 +160,30 @@ def _higher(one: float | None, other: float | None) -> float | None:
 
 
 def _reading(at: datetime, samples: list[SampledValue]) -> Reading | None:
-    reading = Reading(
-        at,
-        register_wh=_total(samples, REGISTER),
-        interval_wh=_total(samples, INTERVAL),
-        power_w=_total(samples, POWER),
-        soc_percent=_total(samples, "SoC"),
-    )
-    if reading.register_wh is None and reading.interval_wh is None and reading.power_w is None:
-        return reading if reading.soc_percent is not None else None
-    return reading
-
-
-def _total(samples: list[SampledValue], measurand: str) -> float | None:
-    """Pick a measurand's value: outlet before elsewhere, Begin/End before periodic, total before sum of phases."""
-    fitting = [
-        s for s in samples if s.measurand == measurand and s.value is not None and abs(base_value(s)) < _BEYOND_REASON
-    ]
+    fitting: dict[str, list[tuple[SampledValue, float]]] = {}
+    for sample in samples:
+        if sample.measurand in _READ and sample.value is not None:
+            value = base_value(sample)
+            if abs(value) < _BEYOND_REASON:
+                fitting.setdefault(sample.measurand, []).append((sample, value))
     if not fitting:
         return None
+    totals = {measurand: _total(values) for measurand, values in fitting.items()}
+    reading = Reading(at, totals.get(REGISTER), totals.get(INTERVAL), totals.get(POWER), totals.get(SOC))
+    return reading if any(total is not None for total in totals.values()) else None
+
+
+def _total(fitting: list[tuple[SampledValue, float]]) -> float | None:
+    """Pick a measurand's value: outlet before elsewhere, Begin/End before periodic, total before sum of phases."""
     if len(fitting) > 1:
-        if any(s.location == "Outlet" for s in fitting):
-            fitting = [s for s in fitting if s.location == "Outlet"]
-        best = max(_RANK.get(s.context, 1) for s in fitting)
-        fitting = [s for s in fitting if _RANK.get(s.context, 1) == best]
-    totals = [base_value(s) for s in fitting if s.phase is None]
+        if any(s.location == "Outlet" for s, _ in fitting):
+            fitting = [(s, value) for s, value in fitting if s.location == "Outlet"]
+        best = max(_RANK.get(s.context, 1) for s, _ in fitting)
+        fitting = [(s, value) for s, value in fitting if _RANK.get(s.context, 1) == best]
+    totals = [value for s, value in fitting if s.phase is None]
     if totals:
         return totals[-1]
-    phases = {s.phase.removesuffix("-N"): base_value(s) for s in fitting if s.phase is not None}
+    phases = {s.phase.removesuffix("-N"): value for s, value in fitting if s.phase is not None}
     return sum(phases[p] for p in _PHASES if p in phases) if any(p in phases for p in _PHASES) else None
 
 
@@ -193,4 +192,5 @@ def base_value(sample: SampledValue) -> float:
     value, unit = sample.value or 0.0, sample.unit_of_measure
     if unit is None:
         return value
-    return value * _TO_BASE.get(unit.unit.lower(), 1.0) * 10.0 ** max(-30, min(30, unit.multiplier))
+    value *= _TO_BASE.get(unit.unit.lower(), 1.0)
+    return value * 10.0 ** max(-30, min(30, unit.multiplier)) if unit.multiplier else value

@@ -15,7 +15,7 @@ from actors.domain.meter import EnergyMeter, Reading, merged
 from actors.ocpp.messages import TransactionEvent
 
 
-class ChargingTransaction(msgspec.Struct):
+class ChargingTransaction(msgspec.Struct, omit_defaults=True):
     """One transaction of one station. `id` is the platform's, `transaction_id` the wire's, unique per station only."""
 
     id: str
@@ -47,13 +47,10 @@ class ChargingTransaction(msgspec.Struct):
     state_seq_no: int | None = None
     """The event `charging_state` is from; unknown for 1.6, where the connector's status tells it."""
 
-    @property
-    def numbered(self) -> bool:
-        """Whether the events carry sequence numbers (1.6 has none)."""
-        return bool(self.seen)
-
     def has(self, seq_no: int) -> bool:
         """Tell whether an event with this number is stored."""
+        if not self.seen or seq_no > self.seen[-1]:
+            return False  # nearly always, and on the way of every event
         return any(first <= seq_no <= last for first, last in _pairs(self.seen))
 
     def apply(self, event: TransactionEvent, readings: list[Reading]) -> None:

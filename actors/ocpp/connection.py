@@ -7,7 +7,6 @@ station, the simulator holds the same class for its side (OCPP 2.1 part 4, 4.1.1
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -110,7 +109,7 @@ class Connection:
     ) -> None:
         self.version = version
         self.outstanding: Outstanding | None = None
-        self._answers: OrderedDict[str, tuple[bytes, bytes, datetime]] | None = None
+        self._answers: dict[str, tuple[bytes, bytes, datetime]] | None = None
         self._answers_kept = answers_kept
         self._keep_answers = keep_answers
         self._max_nesting = max_nesting
@@ -170,12 +169,11 @@ class Connection:
         frame = pack_result(call.message_id, payload)
         # Of calls that overlap, which the standard forbids, only the newest is remembered.
         if self._answers_kept and self._pending is not None and self._pending[0] is call:
-            if self._answers is None:
-                self._answers = OrderedDict()
-            self._answers[call.message_id] = (self._pending[1], frame, now)
-            self._answers.move_to_end(call.message_id)
-            if len(self._answers) > self._answers_kept:
-                self._answers.popitem(last=False)
+            answers = self._answers = self._answers or {}
+            answers.pop(call.message_id, None)
+            answers[call.message_id] = (self._pending[1], frame, now)
+            if len(answers) > self._answers_kept:
+                del answers[next(iter(answers))]
         return frame
 
     def refuse(self, call: Call, code: str, description: str) -> bytes:

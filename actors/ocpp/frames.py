@@ -16,9 +16,6 @@ from actors.errors import FrameFault
 
 Json = dict[str, object]
 
-MAX_MESSAGE_ID: Final = 36
-UNREADABLE_ID: Final = "-1"
-
 
 class OcppVersion(StrEnum):
     """The WebSocket subprotocols this platform speaks."""

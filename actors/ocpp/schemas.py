@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -157,11 +157,12 @@ _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d
 
 def _is_moment(text: str) -> bool:
     """Tell whether a date-time is RFC 3339 and one that Python and the database can hold, in UTC too."""
-    try:
-        datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
+    if _RFC3339.fullmatch(text) is None:
         return False
-    return _RFC3339.fullmatch(text) is not None
+    try:
+        return MINYEAR < datetime.fromisoformat(text).year < MAXYEAR
+    except ValueError:
+        return False
 
 
 HARMLESS: Final[dict[str, tuple[Repair, str]]] = {

@@ -104,7 +104,7 @@ def _transaction(row: ChargingTransaction) -> Values:
         row.meter.energy_wh,
         row.charging_state,
         row.stopped_reason,
-        gap_report(row).complete,
+        row.ended_at is not None and gap_report(row).complete,
         _text(row),
     )
 

@@ -52,9 +52,8 @@ class Running:
 
         return eventually(look)
 
-    def host_pid(self) -> int:
-        hosts = self.get("/status")["hosts"]
-        return int(next(iter(hosts.values()))["pid"])
+    def host_pids(self) -> set[int]:
+        return {int(host["pid"]) for host in self.get("/status")["hosts"].values()}
 
 
 def eventually(look: Callable[[], T | None], within_s: float = 30.0) -> T:
