@@ -65,10 +65,7 @@ async def test_a_1_6_station_is_started_and_stopped_through_the_api(running: Run
         assert first.transaction_id == again.transaction_id > 0, "a repeated start is the same transaction"
         for number in range(1, 6):
             await station.meter(first.transaction_id, number, 500 + 100 * number)
-        stop = {"transactionId": str(first.transaction_id)}
-        assert (await asyncio.to_thread(running.command, station.id, "RequestStopTransaction", stop))[
-            "status"
-        ] == "accepted"
+        assert await stopped(running, station.id, str(first.transaction_id)) == "accepted"
         assert await station.remote_stops.get() == first.transaction_id
         await station.stop_transaction(first.transaction_id, 6, 1100)
 
