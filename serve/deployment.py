@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import ray.serve as rayserve
-from cluster.bootstrap import open_api
 from fastapi import FastAPI
 from ray.serve.schema import LoggingConfig
 
+from cluster.bootstrap import open_api
 from cluster.keys import Keys
 from cluster.logs import set_up_logging
 from cluster.runtime import keep_replica_on_loopback
