@@ -1,0 +1,21 @@
+"""Paths that the documents name exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+_LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
+_PATH = re.compile(r"`((?:actors|cluster|serve|simulator|configs|tests|docs|benchmarks)/[\w./-]*\w/?)`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_path_named_in_a_document_exists(document: Path) -> None:
+    text = document.read_text()
+    missing = [link for link in _LINK.findall(text) if not (document.parent / link).exists()]
+    missing += [path for path in _PATH.findall(text) if not (ROOT / path).exists()]
+    assert not missing
