@@ -35,6 +35,10 @@ _CODES: Final = {
 }
 
 
+MAX_KEPT_TEXT: Final = 1000
+"""The longest text that is kept where the standard allows less, in characters."""
+
+
 class Violation(msgspec.Struct, frozen=True):
     """One way in which a payload breaks its schema: the keyword broken, the place, and the fault in words."""
 
@@ -62,6 +66,11 @@ Repair = Callable[[Json, _Fault], bool]
 def _keep(_payload: Json, _fault: _Fault) -> bool:
     """Need no repair: whoever reads the value can take it as it is."""
     return True
+
+
+def _keep_text(_payload: Json, fault: _Fault) -> bool:
+    """Keep over-long text whole, within reason: names and ids are keys of the database, which cannot be endless."""
+    return isinstance(fault.value, str) and len(fault.value) <= MAX_KEPT_TEXT
 
 
 def _cast(payload: Json, fault: _Fault) -> bool:
@@ -104,6 +113,7 @@ _OPEN_WORDS: Final = {
     "phase",
     "location",
     "unit",
+    "errorCode",
     "format",
     "reason",
     "stoppedReason",
@@ -119,7 +129,7 @@ def _recase(payload: Json, fault: _Fault) -> bool:
         for word in fault.expected:
             if isinstance(word, str) and word.lower() == fault.value.strip().lower():
                 return _set(payload, fault.path, word)
-    return fault.path[-1] in _OPEN_WORDS
+    return fault.path[-1] in _OPEN_WORDS or fault.path[-2:] == ("idToken", "type")
 
 
 # Required fields that nothing depends on, with the value that stands for "not said".
@@ -166,7 +176,7 @@ def _is_moment(text: str) -> bool:
 
 
 HARMLESS: Final[dict[str, tuple[Repair, str]]] = {
-    "maxLength": (_keep, "over-long text is kept whole"),
+    "maxLength": (_keep_text, "over-long text is kept whole, up to MAX_KEPT_TEXT"),
     "maxItems": (_keep, "a longer list is kept whole"),
     "additionalProperties": (_keep, "unknown fields are ignored and kept in the stored frame"),
     "multipleOf": (_keep, "more decimals than allowed are kept"),

@@ -34,7 +34,7 @@ def bearer(role: Role, life_s: int = 60, key: bytes = TOKEN_KEY) -> dict[str, st
 @pytest.fixture
 async def anonymous(platform: MemoryPlatform) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client without a token."""
-    app = build_app(platform.services(Settings.load("embedded", env={})))
+    app = build_app(platform.services(Settings.load("embedded", env={}, overrides={"hosts.count": 1})))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client

@@ -324,6 +324,15 @@ def test_several_violations_are_recorded_each_with_its_place() -> None:
     assert payload == {"reason": "PowerUp", "chargingStation": {"model": "", "vendorName": "V"}}
 
 
+def test_a_word_that_only_describes_is_kept_when_it_is_unknown() -> None:
+    """The event, and the energy in it, must not be lost for a token type or an error code of the vendor's own."""
+    event = changed(STARTED, "idToken", {"idToken": "CARD", "type": "Plate"})
+    assert [v.path for v in schemas.check(V201, "TransactionEvent", event)] == ["idToken/type"]
+    assert event["idToken"]["type"] == "Plate"
+    status = {"connectorId": 1, "errorCode": "HouseOnFire", "status": "Faulted"}
+    assert [v.path for v in schemas.check(V16, "StatusNotification", status)] == ["errorCode"]
+
+
 @pytest.mark.parametrize(
     ("version", "action", "payload", "code", "place"),
     [
@@ -346,6 +355,13 @@ def test_several_violations_are_recorded_each_with_its_place() -> None:
             changed(STATUS, "timestamp", "yesterday"),
             "PropertyConstraintViolation",
             "timestamp",
+        ),
+        (
+            V201,
+            "TransactionEvent",
+            changed(STARTED, "transactionInfo/transactionId", "t" * (schemas.MAX_KEPT_TEXT + 1)),
+            "PropertyConstraintViolation",
+            "transactionInfo/transactionId",
         ),
         (V201, "TransactionEvent", changed(STARTED, "seqNo"), "OccurrenceConstraintViolation", "payload"),
         (V201, "MeterValues", {"evseId": 1, "meterValue": []}, "OccurrenceConstraintViolation", "payload"),
