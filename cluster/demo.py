@@ -55,6 +55,6 @@ Look at it:
   export TOKEN={token}
   curl -H "Authorization: Bearer $TOKEN" {api}/api/v1/stations
   curl -H "Authorization: Bearer $TOKEN" {api}/api/v1/transactions
-  cloudbay status   in another terminal (.venv/bin/cloudbay)
+  .venv/bin/cloudbay status   in another terminal
 Ctrl-C stops everything.
 """

@@ -7,7 +7,6 @@ needs an event loop or the database begins with the first call.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from actors.domain.command import Command
 from actors.domain.station import Configuration, Station
 from cluster.bootstrap import HostServices, open_host
+from cluster.garbage import collect_rarely
 from cluster.gateway.ports import HostKey
 from cluster.host import ChargerHost
 from cluster.logs import set_up_logging
@@ -39,10 +39,7 @@ class HostActor:
         """Join the fleet and take the partitions, once; return the epoch."""
         async with self._starting:
             if self._services is None:
-                # Chargers live long and hold no cycles: looking at all of them at every collection costs a third of
-                # the CPU and finds nothing (measured with 1,000 chargers).
-                gc.freeze()
-                gc.set_threshold(50_000, 20, 100)
+                collect_rarely()
                 self._services = await open_host(self._settings, self._host_id, self._partitions)
                 self._running = asyncio.create_task(self._run(self._services.host))
             return self._services.epoch

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 from ray.exceptions import RayError, RayTaskError
 
+from cluster.garbage import collect_rarely
 from cluster.gateway.gateway import Gateway
 from cluster.gateway.ports import HostKey, HostUnavailable, Router
 from cluster.logs import set_up_logging
@@ -85,6 +86,7 @@ class GatewayActor:
 
     async def start(self) -> tuple[str, int]:
         """Listen; returns the bound host and port. Safe to repeat only after `stop`."""
+        collect_rarely()
         self._gateway = Gateway(
             self._gateway_id,
             self._settings,
