@@ -1,0 +1,300 @@
+"""A host with its chargers on stores in memory: what leaves when, and whose fault stays whose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from actors.domain.command import Command
+from actors.errors import NotFound, StationOffline, Unavailable
+from actors.handlers import transactions
+from actors.handlers.routes import ROUTES, Route
+from actors.ocpp.messages import TransactionEvent, TransactionEventResponse
+from actors.ports import Unit
+from actors.turn import Rules, Turn
+from cluster.batch import (
+    Admitted,
+    Answers,
+    Connect,
+    Disconnect,
+    Frame,
+    Item,
+    NotOwner,
+    Refused,
+    Result,
+    decode_results,
+    encode,
+)
+from cluster.host import ChargerHost, HostLimits
+from cluster.partitions import partition_of
+from tests.twins.store import MemoryDatabase, MemoryStore
+from tests.twins.watchers import MemoryBus, MemoryLog
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+class Link:
+    """Gateways in memory: `open` holds the sockets that exist."""
+
+    def __init__(self) -> None:
+        self.open: set[tuple[str, int]] = set()
+        self.sent: list[tuple[str, list[Any]]] = []
+        self.closed: list[tuple[str, int]] = []
+        self.has_sent = asyncio.Event()
+
+    async def send(self, gateway_id: str, station_id: str, conn_epoch: int, frames: Sequence[bytes]) -> bool:
+        if (station_id, conn_epoch) not in self.open:
+            return False
+        self.sent += [(station_id, orjson.loads(frame)) for frame in frames]
+        self.has_sent.set()
+        return True
+
+    async def close(self, gateway_id: str, station_id: str, conn_epoch: int, reason: str) -> None:
+        self.closed.append((station_id, conn_epoch))
+
+
+class SlowStore(MemoryStore):
+    """Commits only when the test lets it."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        super().__init__(database)
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+        self.committing = asyncio.Event()
+
+    async def commit(self, units: Sequence[Unit]) -> frozenset[int]:
+        if not self.may_commit.is_set():
+            self.committing.set()
+        await self.may_commit.wait()
+        return await super().commit(units)
+
+
+class Fixture:
+    """A host, what is around it, and a station's side of the conversation."""
+
+    def __init__(self, rules: Rules | None = None, owned: Sequence[int] = range(16)) -> None:
+        self.database = MemoryDatabase()
+        self.store = SlowStore(self.database)
+        self.link = Link()
+        self.log = MemoryLog()
+        self.now = NOW
+        self.host = ChargerHost(
+            self.store,
+            self.link,
+            self.log,
+            MemoryBus(),
+            rules or Rules(accept_unknown_stations=True),
+            HostLimits(partitions=16),
+            owned,
+            clock=lambda: self.now,
+        )
+
+    async def ingest(self, *items: Item) -> list[Result]:
+        return decode_results(await self.host.ingest(encode(items)))
+
+    async def connect(self, *station_ids: str) -> None:
+        results = await self.ingest(*(Connect(i, "g-1", "ocpp2.0.1", None, "") for i in station_ids))
+        for station_id, result in zip(station_ids, results, strict=True):
+            assert isinstance(result, Admitted)
+            self.link.open.add((station_id, result.conn_epoch))
+
+    def event(self, station_id: str, seq_no: int, conn_epoch: int = 1) -> Frame:
+        stamp = (NOW - timedelta(hours=1) + timedelta(minutes=seq_no)).isoformat()
+        payload = {
+            "eventType": "Updated" if seq_no else "Started",
+            "timestamp": stamp,
+            "triggerReason": "MeterValuePeriodic",
+            "seqNo": seq_no,
+            "transactionInfo": {"transactionId": f"{station_id}-tx"},
+            "meterValue": [{"timestamp": stamp, "sampledValue": [{"value": 100.0 * seq_no}]}],
+        }
+        return Frame(station_id, conn_epoch, orjson.dumps([2, f"m{seq_no}", "TransactionEvent", payload]))
+
+
+def answered(result: Result) -> list[Any]:
+    assert isinstance(result, Answers)
+    return [orjson.loads(frame) for frame in result.frames]
+
+
+def command(station_id: str, **more: Any) -> Command:
+    deadline = NOW + timedelta(minutes=5)
+    return Command(str(uuid4()), station_id, "ClearChargingProfile", {"chargingProfileId": 1}, NOW, deadline, **more)
+
+
+async def test_an_answer_leaves_only_after_its_rows_are_committed() -> None:
+    """E-block: what is acknowledged is stored."""
+    it = Fixture()
+    await it.connect("CP-1")
+    it.store.may_commit.clear()
+    answering = asyncio.create_task(it.ingest(it.event("CP-1", 0)))
+    await it.store.committing.wait()
+    assert not answering.done()
+    assert it.database.events == {}
+    it.store.may_commit.set()
+    assert answered((await answering)[0]) == [[3, "m0", {}]]
+    assert list(it.database.events) == [("CP-1", "CP-1-tx", "0")]
+
+
+async def test_many_chargers_share_one_commit() -> None:
+    it = Fixture()
+    ids = [f"CP-{number}" for number in range(50)]
+    await it.connect(*ids)
+    before = it.database.commits
+    await it.ingest(*(it.event(station_id, 0) for station_id in ids))
+    assert it.database.commits == before + 1
+    assert len(it.database.events) == 50
+
+
+async def test_batches_that_come_while_a_commit_runs_share_the_next_one() -> None:
+    it = Fixture()
+    ids = [f"CP-{number}" for number in range(10)]
+    await it.connect(*ids)
+    before = it.database.commits
+    it.store.may_commit.clear()
+    running = [asyncio.create_task(it.ingest(it.event(ids[0], 0)))]
+    await it.store.committing.wait()
+    running += [asyncio.create_task(it.ingest(it.event(station_id, 0))) for station_id in ids[1:]]
+    for _ in range(50):
+        await asyncio.sleep(0)
+    it.store.may_commit.set()
+    await asyncio.gather(*running)
+    assert it.database.commits == before + 2
+
+
+async def test_a_database_that_is_down_makes_the_station_send_again_and_nothing_is_lost_or_doubled() -> None:
+    """1.6 3.7.1, 2.x E13: a CALLERROR is what makes a station repeat."""
+    it = Fixture()
+    await it.connect("CP-1")
+    assert answered((await it.ingest(it.event("CP-1", 0)))[0]) == [[3, "m0", {}]]
+    it.database.down = True
+    assert answered((await it.ingest(it.event("CP-1", 1)))[0])[0][:3] == [4, "m1", "InternalError"]
+    it.database.down = False
+    assert answered((await it.ingest(it.event("CP-1", 1)))[0]) == [[3, "m1", {}]]
+    (transaction,) = it.database.transactions.values()
+    assert (transaction.events, transaction.meter.energy_wh) == (2, 100.0)
+
+
+async def test_one_station_whose_rows_are_refused_does_not_disturb_another() -> None:
+    it = Fixture()
+    await it.connect("CP-1", "CP-2")
+    it.database.refuses = lambda unit: unit.station_id == "CP-1"
+    bad, good = await it.ingest(it.event("CP-1", 0), it.event("CP-2", 0))
+    assert answered(bad)[0][2] == "InternalError"
+    assert answered(good) == [[3, "m0", {}]]
+
+
+async def test_one_charger_that_fails_does_not_disturb_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Fixture()
+    await it.connect("CP-1", "CP-2")
+    handle = transactions.handle
+
+    def faulty(turn: Turn, event: TransactionEvent) -> TransactionEventResponse:
+        if turn.station.station_id == "CP-1":
+            raise ZeroDivisionError
+        return handle(turn, event)
+
+    monkeypatch.setitem(ROUTES, "TransactionEvent", Route(TransactionEvent, faulty, transactions.needs))
+    bad, good = await it.ingest(it.event("CP-1", 0), it.event("CP-2", 0))
+    assert answered(bad)[0][2] == "InternalError"
+    assert answered(good) == [[3, "m0", {}]]
+
+
+async def test_a_fenced_host_writes_nothing_and_says_it_is_not_the_owner() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    it.database.join("host-0")
+    assert await it.ingest(it.event("CP-1", 0)) == [NotOwner()]
+    assert it.host.fenced.is_set()
+    assert it.database.events == {}
+    with pytest.raises(Unavailable):
+        await it.host.submit(command("CP-1"))
+
+
+async def test_a_station_of_another_host_is_sent_on() -> None:
+    owned = [p for p in range(16) if p != partition_of("CP-1", 16)]
+    it = Fixture(owned=owned)
+    assert await it.ingest(Connect("CP-1", "g-1", "ocpp2.0.1", None, "")) == [NotOwner()]
+
+
+async def test_an_unknown_station_is_refused_and_not_remembered() -> None:
+    it = Fixture(rules=Rules(accept_unknown_stations=False))
+    (result,) = await it.ingest(Connect("CP-9", "g-1", "ocpp2.0.1", None, ""))
+    assert isinstance(result, Refused)
+    assert result.status == 404
+    assert it.host.stats()["chargers"] == 0
+
+
+async def test_the_newest_socket_wins_and_the_older_one_is_closed() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    await it.connect("CP-1")
+    await asyncio.sleep(0)
+    assert it.link.closed == [("CP-1", 1)]
+    await it.ingest(Disconnect("CP-1", 1, 1006, ""))
+    assert it.database.stations["CP-1"].connected, "a late close of the older socket changes nothing"
+    assert answered((await it.ingest(it.event("CP-1", 0, conn_epoch=1)))[0]) == []
+
+
+async def test_a_command_is_pushed_and_its_answer_reaches_who_waits() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    await it.ingest(it.event("CP-1", 0))
+    order = command("CP-1")
+    waiting = asyncio.create_task(it.host.submit(order, wait_s=30))
+    await it.link.has_sent.wait()
+    (_, call) = it.link.sent[0]
+    assert call[1:3] == [order.id, "ClearChargingProfile"]
+    await it.ingest(Frame("CP-1", 1, orjson.dumps([3, order.id, {"status": "Accepted"}])))
+    assert (await asyncio.wait_for(waiting, 5)).status == "accepted"
+    assert it.database.commands[order.id].status == "accepted"
+
+
+async def test_a_command_waits_for_an_offline_station_or_fails_as_its_caller_says() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    await it.ingest(Disconnect("CP-1", 1, 1000, ""))
+    with pytest.raises(StationOffline):
+        await it.host.submit(command("CP-1", if_offline="fail"))
+    assert (await it.host.submit(command("CP-1"))).status == "queued"
+    with pytest.raises(NotFound):
+        await it.host.submit(command("CP-2"))
+
+
+async def test_a_socket_that_its_gateway_does_not_have_is_noted_as_gone() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    await it.ingest(it.event("CP-1", 0))
+    it.link.open.clear()
+    order = await it.host.submit(command("CP-1"))
+    assert not it.database.stations["CP-1"].connected
+    assert it.database.commands[order.id].status == "timed out"
+
+
+async def test_time_closes_a_command_that_is_not_answered() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    await it.ingest(it.event("CP-1", 0))
+    order = await it.host.submit(command("CP-1"))
+    it.now += timedelta(minutes=1)
+    await it.host.tick()
+    assert it.database.commands[order.id].status == "timed out"
+
+
+async def test_the_stations_of_a_gateway_that_died_are_offline() -> None:
+    it = Fixture()
+    await it.connect("CP-1", "CP-2")
+    await it.host.gateway_gone("g-1")
+    assert not any(station.connected for station in it.database.stations.values())
+
+
+async def test_both_directions_are_logged() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    await it.ingest(it.event("CP-1", 0))
+    assert [frame.direction for frame in it.log.frames] == ["in", "out"]
