@@ -1,0 +1,45 @@
+"""The platform's secrets and the bearer tokens signed with them."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from cluster.bearer import BadToken, Bearer, mint, read
+from cluster.keys import load_keys
+
+
+def test_keys_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path) -> None:
+    keys = load_keys(tmp_path)
+    assert load_keys(tmp_path) == keys
+    assert len(keys.token) == len(keys.password) == 32
+    assert keys.token != keys.password
+    for path in (tmp_path / "secrets").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_keys_are_not_shown(tmp_path: Path) -> None:
+    assert repr(load_keys(tmp_path)) == "Keys()"
+
+
+def test_a_token_speaks_for_its_role() -> None:
+    key = b"k" * 32
+    assert read(mint(key, "viewer", 60, subject="ops"), key) == Bearer("ops", "viewer")
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "not.a.token",
+        mint(b"x" * 32, "admin", 60),
+        mint(b"k" * 32, "admin", -60),
+        mint(b"k" * 32, "owner", 60),  # type: ignore[arg-type]
+    ],
+    ids=["empty", "garbage", "signed by another", "expired", "a role that is none"],
+)
+def test_a_token_that_is_not_good_is_refused(token: str) -> None:
+    with pytest.raises(BadToken, match="not valid"):
+        read(token, b"k" * 32)
