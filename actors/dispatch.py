@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import msgspec
 
-from actors.domain.command import Command
+from actors.domain.command import Command, CommandStatus
 from actors.domain.station import Station
 from actors.errors import BadRequest, Conflict, FrameFault, NotFound, StationOffline, TooMany
 from actors.handlers.commands import COMMANDS
@@ -149,8 +149,8 @@ class CommandQueue:
         """Whether a command waits for its turn, its answer, its deadline or its transaction."""
         return bool(self._commands or self.starting)
 
-    def _finish(self, turn: Turn, command: Command, status: str, error: str | None) -> None:
-        command.move(status, turn.now, error)  # type: ignore[arg-type]  # callers pass literals of CommandStatus
+    def _finish(self, turn: Turn, command: Command, status: CommandStatus, error: str | None) -> None:
+        command.move(status, turn.now, error)
         self._commands.pop(command.id, None)
         turn.save(command)
         turn.finished.append(command)

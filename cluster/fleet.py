@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 
 import ray
 from ray.actor import ActorHandle
@@ -58,7 +58,8 @@ class Fleet:
             self._hosts[host_id] = self._actor(HostActor, host_id, max_restarts=-1).remote(
                 host_id, self._settings.model_dump(mode="json"), partitions
             )
-        await self._all(handle.start.remote() for handle in self._hosts.values())
+        starting = asyncio.gather(*(handle.start.remote() for handle in self._hosts.values()))
+        await asyncio.wait_for(starting, _START_TIMEOUT_S)
 
     async def start_gateways(self) -> None:
         """Start every gateway and wait until it listens; from now on dead ones are replaced."""
@@ -68,13 +69,12 @@ class Fleet:
 
     async def _start_gateway(self) -> None:
         gateway_id = f"gateway-{uuid.uuid4().hex[:12]}"
-        directory = make_directory(self._settings)
         handle = self._actor(GatewayActor, gateway_id, max_restarts=0).remote(
             gateway_id,
             self._settings.gateway.model_dump(mode="json"),
             self._keys.password,
-            directory,
-            directory.resolve,
+            make_directory(self._settings),
+            partial(ray.get_actor, namespace=self._settings.ray.namespace),
             self._settings.log.model_dump(mode="json"),
         )
         host, port = await asyncio.wait_for(handle.start.remote(), _START_TIMEOUT_S)
@@ -86,17 +86,19 @@ class Fleet:
             await asyncio.sleep(_WATCH_EVERY_S)
             try:
                 for gateway_id in [i for i, handle in self._gateways.items() if not await _alive(handle)]:
-                    await self._replace(gateway_id)
+                    await self._bury(gateway_id)
+                while len(self._gateways) < self._settings.gateway.count:
+                    await self._start_gateway()
             except (Unavailable, RayError, TimeoutError) as error:
                 log.warning("gateway not replaced yet", extra={"reason": str(error)})
 
-    async def _replace(self, gateway_id: str) -> None:
+    async def _bury(self, gateway_id: str) -> None:
+        """Tell database and hosts that a gateway's sockets are gone; repeated until all have heard it."""
         log.warning("gateway died", extra={"gateway_id": gateway_id})
         await self._store.gateway_gone(gateway_id, datetime.now(UTC))
         for handle in self._hosts.values():
             await handle.gateway_gone.remote(gateway_id)
         self._gateways.pop(gateway_id, None)
-        await self._start_gateway()
 
     async def stop(self) -> None:
         """Close gateways first, so that no frame comes any more, then hosts."""
@@ -125,9 +127,6 @@ class Fleet:
             max_concurrency=100_000,
             enable_task_events=False,
         )
-
-    async def _all(self, calls: Iterable[Awaitable[object]]) -> None:
-        await asyncio.wait_for(asyncio.gather(*calls), _START_TIMEOUT_S)
 
 
 async def _alive(gateway: ActorHandle) -> bool:

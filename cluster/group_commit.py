@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 
 from actors.errors import CloudBayError, Unavailable
 from actors.ports import ChargerStore, Unit
+
+log = logging.getLogger(__name__)
 
 
 class _Waiting:
@@ -54,9 +57,9 @@ class GroupCommit:
             refused = await self._store.commit([unit for waiting in batch for unit in waiting.units])
         except CloudBayError as error:
             _fail(batch, error)
-        except BaseException:
+        except Exception:
+            log.exception("commit failed")
             _fail(batch, Unavailable("the database write failed"))
-            raise
         else:
             self.commits += 1
             self.units += size

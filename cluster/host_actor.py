@@ -37,12 +37,15 @@ class HostActor:
 
     async def start(self) -> int:
         """Join the fleet and take the partitions, once; return the epoch."""
+        return (await self._opened()).epoch
+
+    async def _opened(self) -> HostServices:
         async with self._starting:
             if self._services is None:
                 collect_rarely()
                 self._services = await open_host(self._settings, self._host_id, self._partitions)
                 self._running = asyncio.create_task(self._run(self._services.host))
-            return self._services.epoch
+            return self._services
 
     async def _run(self, host: ChargerHost) -> None:
         await host.run()
@@ -72,10 +75,7 @@ class HostActor:
 
     async def partition_map(self) -> dict[int, HostKey]:
         """Return who owns each partition, as the database says."""
-        await self.start()
-        if self._services is None:
-            return {}
-        return await self._services.fleet.partition_map()
+        return await (await self._opened()).fleet.partition_map()
 
     async def stats(self) -> dict[str, float]:
         """Return the host's counters, its process id and its CPU seconds."""
@@ -90,8 +90,4 @@ class HostActor:
             await self._services.close()
 
     async def _host(self) -> ChargerHost:
-        if self._services is None:
-            await self.start()
-        if self._services is None:
-            raise RuntimeError(f"host {self._host_id} did not start")
-        return self._services.host
+        return (self._services or await self._opened()).host

@@ -14,7 +14,7 @@ from datetime import datetime
 import msgspec
 
 from actors.charger import Charger, Opened
-from actors.errors import CloudBayError, Fenced, Unavailable
+from actors.errors import CloudBayError, Unavailable
 from actors.ocpp.frames import OcppVersion
 from actors.ports import ChargerStore, Needs, Unit
 from actors.turn import Rules, Turn
@@ -57,14 +57,16 @@ class Rounds:
 
     async def run(self, steps: Sequence[Step]) -> None:
         """Run one turn each of different chargers; afterwards each step has its turn or its error."""
-        ids = sorted(step.station_id for step in steps)
-        for station_id in ids:  # In one order everywhere, so that two rounds never wait for each other.
-            await self._slots.enter(station_id)
+        entered: list[str] = []
         try:
+            # In one order everywhere, so that two rounds never wait for each other.
+            for station_id in sorted(step.station_id for step in steps):
+                await self._slots.enter(station_id)
+                entered.append(station_id)
             await self._run(steps)
         finally:
             now_s = asyncio.get_running_loop().time()
-            for station_id in ids:
+            for station_id in entered:
                 self._slots.leave(station_id, now_s)
 
     async def _run(self, steps: Sequence[Step]) -> None:
@@ -78,7 +80,10 @@ class Rounds:
             for step in steps:
                 self._handle(step)
             await self._commit(steps)
-        except (Unavailable, Fenced) as error:
+        except Exception as error:
+            if not isinstance(error, CloudBayError):
+                log.exception("round failed")
+                error = Unavailable("the round failed")
             for step in steps:
                 self._spoil(step, error)
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,6 @@ class Addresses:
 
     stations: str
     api: str
-    pid: int
 
 
 class Screen:
@@ -81,7 +79,6 @@ async def platform(settings: Settings) -> AsyncIterator[tuple[Addresses, Keys]]:
         addresses = Addresses(
             stations=f"ws://{settings.gateway.host}:{settings.gateway.port}/ocpp/",
             api=f"http://{settings.api.host}:{settings.api.port}",
-            pid=os.getpid(),
         )
         stack.enter_context(_run_file(settings.data_dir, addresses))
         print(
@@ -150,16 +147,14 @@ async def up(settings: Settings) -> None:
 
 def run(work: Coroutine[None, None, None]) -> int:
     """Run `work` until it is done, or until Ctrl-C or SIGTERM; in both cases it cleans up after itself."""
-    return asyncio.run(_interruptible(work))
+    asyncio.run(_interruptible(work))
+    return 0
 
 
-async def _interruptible(work: Coroutine[None, None, None]) -> int:
+async def _interruptible(work: Coroutine[None, None, None]) -> None:
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
-    try:
+    with suppress(asyncio.CancelledError):
         await task
-    except asyncio.CancelledError:
-        return 0
-    return 0

@@ -25,7 +25,7 @@ Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0)]
 Host = Annotated[str, Field(min_length=1)]
-DatabaseUrl = Annotated[str, Field(pattern=r"^(postgresql|mysql|mariadb)(\+\w+)?://")]
+DatabaseUrl = Annotated[str, Field(pattern=r"^postgresql(\+\w+)?://")]
 RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
 
 
