@@ -32,11 +32,14 @@ class Platform:
     ready_s: float
     """From the start of the process to the ready line."""
 
+    def client(self) -> httpx.Client:
+        """Return an admin's client of the API."""
+        token = cloudbay("token", "--data-dir", str(self.data_dir)).strip()
+        return httpx.Client(base_url=self.api, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
     def status(self) -> dict[str, Any]:
-        token = _output([sys.executable, "-m", "cluster", "token", "--data-dir", str(self.data_dir)])
-        response = httpx.get(f"{self.api}/api/v1/status", headers={"Authorization": f"Bearer {token}"}, timeout=30)
-        response.raise_for_status()
-        answer: dict[str, Any] = response.json()
+        with self.client() as client:
+            answer: dict[str, Any] = client.get("/api/v1/status").raise_for_status().json()
         return answer
 
     def cpu_seconds(self) -> dict[str, float]:
@@ -96,6 +99,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def cloudbay(*arguments: str) -> str:
+    """Run the command and return what it prints."""
+    return _output([sys.executable, "-m", "cluster", *arguments])
 
 
 def _output(command: list[str]) -> str:

@@ -205,6 +205,17 @@ async def test_one_charger_that_fails_does_not_disturb_another(monkeypatch: pyte
     assert answered(good) == [[3, "m0", {}]]
 
 
+async def test_a_fault_while_fetching_is_answered_and_the_next_message_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    with monkeypatch.context() as broken:
+        broken.setattr(MemoryStore, "_facts", lambda self, need: 1 / 0)
+        assert answered((await it.ingest(it.event("CP-1", 0)))[0])[0][2] == "InternalError"
+    assert answered((await it.ingest(it.event("CP-1", 0)))[0]) == [[3, "m0", {}]]
+
+
 async def test_a_fenced_host_writes_nothing_and_says_it_is_not_the_owner() -> None:
     it = Fixture()
     await it.connect("CP-1")

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import Running, platform
+from benchmarks.processes import platform
+from tests.e2e.running import Running
 
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One platform for all end-to-end tests."""
+    """One platform for all end-to-end tests but those that stop it."""
     folder: Path = tmp_path_factory.mktemp("platform")
     with platform(folder) as started:
-        yield started
+        yield Running(started)

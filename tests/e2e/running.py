@@ -1,45 +1,33 @@
-"""A whole platform as a stranger starts it: `cloudbay up` in a process of its own."""
+"""A platform that runs as a stranger starts it (`benchmarks.processes.platform`), with what tests ask of it."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-import httpx
+from benchmarks.processes import Platform
 
-READY_WITHIN_S = 120.0
 T = TypeVar("T")
 
 
 class Running:
     """A running platform and an admin's HTTP client for it."""
 
-    def __init__(self, process: subprocess.Popen[str], data_dir: Path, gateway_port: int, api_port: int) -> None:
-        self.process = process
-        self.data_dir = data_dir
-        self.stations = f"ws://127.0.0.1:{gateway_port}/ocpp"
-        token = cloudbay("token", "--data-dir", str(data_dir)).strip()
-        self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{api_port}", headers={"Authorization": f"Bearer {token}"}, timeout=60
-        )
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.stations = platform.stations
+        self._http = platform.client()
 
     def get(self, path: str, **query: str) -> Any:
-        response = self.http.get(f"/api/v1{path}", params=query)
+        response = self._http.get(f"/api/v1{path}", params=query)
         assert response.status_code == 200, response.text
         return response.json()
 
     def command(self, station_id: str, action: str, payload: dict[str, object], wait_s: int = 20) -> Any:
         body = {"action": action, "payload": payload}
         headers = {"Prefer": f"wait={wait_s}"}
-        response = self.http.post(f"/api/v1/stations/{station_id}/commands", json=body, headers=headers)
+        response = self._http.post(f"/api/v1/stations/{station_id}/commands", json=body, headers=headers)
         assert response.status_code == 200, response.text
         return response.json()
 
@@ -52,8 +40,9 @@ class Running:
 
         return eventually(look)
 
-    def host_pids(self) -> set[int]:
-        return {int(host["pid"]) for host in self.get("/status")["hosts"].values()}
+    def pids(self, kind: str) -> set[int]:
+        """Return the processes of the `hosts` or the `gateways` that answer."""
+        return {int(member["pid"]) for member in self.get("/status")[kind].values()}
 
 
 def eventually(look: Callable[[], T | None], within_s: float = 30.0) -> T:
@@ -63,47 +52,3 @@ def eventually(look: Callable[[], T | None], within_s: float = 30.0) -> T:
         assert time.monotonic() < deadline, "it did not come about in time"
         time.sleep(0.05)
     return found
-
-
-def cloudbay(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "cluster", *arguments], capture_output=True, text=True, check=True)
-    return done.stdout
-
-
-@contextmanager
-def platform(data_dir: Path) -> Iterator[Running]:
-    gateway_port, api_port = free_ports(2)
-    environment = {
-        **os.environ,
-        "CLOUDBAY_GATEWAY__PORT": str(gateway_port),
-        "CLOUDBAY_API__PORT": str(api_port),
-    }
-    command = [sys.executable, "-m", "cluster", "up", "--data-dir", str(data_dir)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        _await_ready(process)
-        yield Running(process, data_dir, gateway_port, api_port)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
-def _await_ready(process: subprocess.Popen[str]) -> None:
-    lines = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("ready"):
-            return
-    raise AssertionError("the platform did not get ready:\n" + "".join(lines))

@@ -81,7 +81,7 @@ async def test_a_killed_host_loses_and_doubles_nothing(running: Running) -> None
         await station.event("Started", 0, 0)
         for number in range(1, 6):
             await station.event("Updated", number, 100 * number)
-        killed = await asyncio.to_thread(running.host_pids)
+        killed = await asyncio.to_thread(running.pids, "hosts")
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
         for number in range(6, 11):
@@ -103,9 +103,26 @@ async def test_a_killed_host_loses_and_doubles_nothing(running: Running) -> None
     assert curve(running, transaction) == [100.0 * number for number in range(12)]
 
 
-def _others(running: Running, killed: set[int]) -> bool | None:
-    pids = running.host_pids()
+def _others(running: Running, killed: set[int], kind: str = "hosts") -> bool | None:
+    pids = running.pids(kind)
     return True if len(pids) == len(killed) and not pids & killed else None
+
+
+async def test_a_killed_gateway_is_replaced_and_its_station_goes_on(running: Running) -> None:
+    """The socket dies with its gateway; the transaction does not."""
+    async with station201(running.stations, "FOREIGN-GATEWAY") as station:
+        await station.boot()
+        await station.event("Started", 0, 0)
+        killed = await asyncio.to_thread(running.pids, "gateways")
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+    assert await asyncio.to_thread(eventually, lambda: _others(running, killed, "gateways"))
+    assert running.get("/stations/FOREIGN-GATEWAY")["connected"] is False
+    async with station201(running.stations, "FOREIGN-GATEWAY") as again:
+        again.seq_no = 1
+        await again.event("Ended", 1, 50)
+    transaction = running.transaction("FOREIGN-GATEWAY", ended=True)
+    assert (transaction["energyWh"], transaction["complete"]) == (50, True)
 
 
 async def test_both_directions_of_the_conversation_are_in_the_log(running: Running) -> None:
