@@ -48,7 +48,7 @@ async def test_each_caller_learns_of_its_own_refused_units() -> None:
     first, second = await asyncio.gather(
         commits.commit([unit("CP-1"), unit("CP-2")]), commits.commit([unit("CP-3"), unit("CP-4")])
     )
-    assert (first, second) == ({0}, {1})
+    assert (first, second) == (frozenset({0}), frozenset({1}))
     assert database.commits == 1
 
 
