@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -47,9 +47,9 @@ class Needs(msgspec.Struct, frozen=True):
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):
-    """What a stored event was answered with: its content's digest and the answer's payload (JSON, empty for {})."""
+    """A stored event's request and what it was answered with: both payloads, JSON; `answer` is empty for {}."""
 
-    digest: str
+    payload: bytes
     answer: bytes
 
 
@@ -100,19 +100,19 @@ class ChargerStore(Protocol):
         """
 
 
-class LoggedFrame(msgspec.Struct, frozen=True):
-    """One OCPP frame as it crossed the wire."""
+class Exchange(msgspec.Struct, frozen=True):
+    """OCPP frames as they crossed the wire: what came, what went out for it, or either alone."""
 
     station_id: str
     at: datetime
-    direction: Literal["in", "out"]
-    data: bytes
+    received: bytes | None
+    sent: bytes | None
 
 
 class FrameLog(Protocol):
     """Keeps each station's latest frames; best effort, never in the way."""
 
-    def write(self, frames: Sequence[LoggedFrame]) -> None:
+    def write(self, exchanges: Sequence[Exchange]) -> None:
         """Queue frames; drops and counts them when the queue is full."""
 
 

@@ -100,14 +100,9 @@ class Turn:
 
     @property
     def digest(self) -> str:
-        """A digest of the request's content, without `offline`: a repeat may be marked so when the first was not."""
+        """The digest of the request's content."""
         if self._digest is None:
-            content = self.payload
-            if b'"offline"' in content:
-                fields = orjson.loads(content)
-                fields.pop("offline", None)
-                content = orjson.dumps(fields)
-            self._digest = blake2b(content, digest_size=12).hexdigest()
+            self._digest = digest(self.payload)
         return self._digest
 
     def readings(self, values: Sequence[MeterValue]) -> list[Reading]:
@@ -119,6 +114,15 @@ class Turn:
     def transaction(self, transaction_id: str) -> ChargingTransaction | None:
         """Return a transaction that is open or was fetched."""
         return self.transactions.get(transaction_id) or self.facts.transactions.get(transaction_id)
+
+
+def digest(payload: bytes) -> str:
+    """Digest a request's content, without `offline`: a repeat may be marked so when the first was not."""
+    if b'"offline"' in payload:
+        fields = orjson.loads(payload)
+        fields.pop("offline", None)
+        payload = orjson.dumps(fields)
+    return blake2b(payload, digest_size=12).hexdigest()
 
 
 def remote_start_id(command_id: str) -> int:

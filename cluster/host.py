@@ -22,7 +22,7 @@ from actors.domain.command import Command
 from actors.domain.station import Configuration, Station
 from actors.errors import CloudBayError, Fenced, Unavailable
 from actors.ocpp.frames import OcppVersion, pack_error
-from actors.ports import ChargerStore, FrameLog, LiveBus, LoggedFrame, StationLink
+from actors.ports import ChargerStore, Exchange, FrameLog, LiveBus, StationLink
 from actors.turn import Rules, Turn
 from cluster.batch import (
     Admitted,
@@ -136,7 +136,7 @@ class ChargerHost:
         if not steps:
             return
         await self._rounds.run(steps)
-        crossed: list[LoggedFrame] = []
+        crossed: list[Exchange] = []
         for step in steps:
             if step.error is not None:
                 if isinstance(step.error, Fenced):
@@ -146,13 +146,15 @@ class ChargerHost:
         if crossed:
             self._frame_log.write(crossed)
 
-    def _release(self, step: Step, turn: Turn, crossed: list[LoggedFrame]) -> None:
+    def _release(self, step: Step, turn: Turn, crossed: list[Exchange]) -> None:
         self._turns += 1
         self._frames_out += len(turn.frames)
-        if step.received:
-            crossed.append(LoggedFrame(step.station_id, turn.now, "in", step.received))
-        for frame in turn.frames:
-            crossed.append(LoggedFrame(step.station_id, turn.now, "out", frame))
+        received = step.received
+        for sent in turn.frames:
+            crossed.append(Exchange(step.station_id, turn.now, received, sent))
+            received = None
+        if received is not None:
+            crossed.append(Exchange(step.station_id, turn.now, received, None))
         if turn.live:
             self._live.publish(turn.live)
         for gateway_id, conn_epoch in turn.closes:

@@ -16,7 +16,7 @@ import msgspec
 from actors.charger import Charger, Opened
 from actors.errors import CloudBayError, Unavailable
 from actors.ocpp.frames import OcppVersion
-from actors.ports import ChargerStore, Needs, Unit
+from actors.ports import ChargerStore, Facts, Needs, Unit
 from actors.turn import Rules, Turn
 from cluster.group_commit import GroupCommit
 from cluster.slots import Slots
@@ -29,10 +29,12 @@ class Step(msgspec.Struct):
 
     station_id: str
     start: Callable[[Charger, datetime], Opened | Turn]
-    received: bytes = b""
+    received: bytes | None = None
     """The frame that caused it, if one did."""
     turn: Turn | None = None
     opened: Opened | None = None
+    """The turn while it is not handled, and `needs`, what must be fetched before it can be."""
+    needs: Needs | None = None
     error: CloudBayError | None = None
     version: OcppVersion = OcppVersion.V201
 
@@ -74,11 +76,11 @@ class Rounds:
             await self._wake([step.station_id for step in steps])
             now = self._clock()
             now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-            for step in steps:
-                self._begin(step, now)
-            await self._fetch(steps)
-            for step in steps:
-                self._handle(step)
+            # Each goes as far as it can before the next begins: what it works on stays in the processor's cache.
+            asking = [step for step in steps if self._begin(step, now)]
+            while asking:
+                facts = await self._store.facts([step.needs for step in asking if step.needs is not None])
+                asking = [step for step, found in zip(asking, facts, strict=True) if self._learn(step, found)]
             await self._commit(steps)
         except Exception as error:
             if not isinstance(error, CloudBayError):
@@ -95,50 +97,41 @@ class Rounds:
         for station_id in asleep:
             self._slots[station_id].charger = Charger(station_id, snapshots[station_id], self._rules)
 
-    def _begin(self, step: Step, now: datetime) -> None:
+    def _begin(self, step: Step, now: datetime) -> bool:
+        """Start a turn and handle it if nothing must be fetched for it; tell whether something must."""
         charger = self._charger(step)
         try:
             outcome = step.start(charger, now)
         except CloudBayError as error:
             step.error = error  # Refused before anything changed: the charger's memory is still good.
+            return False
         except Exception as error:  # noqa: BLE001  one charger's fault must not end the others' turns
             self._fault(step, error)
-        else:
-            step.version = charger.version
-            if isinstance(outcome, Opened):
-                step.opened, step.turn = outcome, outcome.turn
-            else:
-                step.turn = outcome
+            return False
+        step.version = charger.version
+        if not isinstance(outcome, Opened):
+            step.turn = outcome
+            return False
+        step.opened, step.turn = outcome, outcome.turn
+        return self._go_on(step, outcome)
 
-    async def _fetch(self, steps: Sequence[Step]) -> None:
-        """Fetch what the opened turns need, all at once; a fact may show the need of another."""
-        asking = [step for step in steps if step.opened is not None]
-        while asking:
-            needs = [(step, need) for step in asking if (need := self._needs(step)) is not None]
-            if not needs:
-                return
-            facts = await self._store.facts([need for _, need in needs])
-            asking = [step for step, _ in needs]
-            for step, found in zip(asking, facts, strict=True):
-                if step.turn is not None:
-                    step.turn.facts.update(found)
+    def _learn(self, step: Step, found: Facts) -> bool:
+        """Go on with what was fetched; a fact may show the need of another."""
+        if step.opened is None:
+            return False
+        step.opened.turn.facts.update(found)
+        return self._go_on(step, step.opened)
 
-    def _needs(self, step: Step) -> Needs | None:
-        if step.opened is None or step.error is not None:
-            return None
+    def _go_on(self, step: Step, opened: Opened) -> bool:
         try:
-            return step.opened.needs()
+            step.needs = opened.needs()
+            if step.needs is None:
+                step.opened = None
+                self._charger(step).handle(opened)
         except Exception as error:  # noqa: BLE001  one charger's fault must not end the others' turns
             self._fault(step, error)
-            return None
-
-    def _handle(self, step: Step) -> None:
-        if step.opened is None or step.error is not None:
-            return
-        try:
-            step.turn = self._charger(step).handle(step.opened)
-        except Exception as error:  # noqa: BLE001  one charger's fault must not end the others' turns
-            self._fault(step, error)
+            return False
+        return step.needs is not None
 
     async def _commit(self, steps: Sequence[Step]) -> None:
         writing = [(step, step.turn.rows) for step in steps if step.error is None and step.turn and step.turn.rows]

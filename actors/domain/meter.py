@@ -7,7 +7,7 @@ Sources: OCPP 2.0.1 part 2, J01, J02 and SampledValueType.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -96,10 +96,9 @@ class EnergyMeter(msgspec.Struct, omit_defaults=True):
             self.resets += 1
         self.last_register_wh, self.last_register_at, self.fallen_to_wh = register_wh, at, None
 
-    def late(self, readings: Iterable[Reading]) -> bool:
-        """Tell whether any reading is not later than what is folded in already: then all must be counted anew."""
-        last = self.last_at
-        return last is not None and any(reading.at <= last for reading in readings)
+    def late(self, readings: Sequence[Reading]) -> bool:
+        """Tell whether the first of `readings` is not later than what is folded in: then all must be counted anew."""
+        return bool(readings) and self.last_at is not None and readings[0].at <= self.last_at
 
 
 _JITTER_WH: Final = 2.0

@@ -23,7 +23,6 @@ class StoredEvent(msgspec.Struct, frozen=True):
     timestamp: datetime
     received_at: datetime
     offline: bool
-    digest: str
     payload: bytes
     """The request as received, JSON (1.6 in 1.6 words)."""
     readings: bytes

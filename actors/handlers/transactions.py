@@ -18,7 +18,7 @@ from actors.domain.token import Purpose, decide, token_key
 from actors.domain.transaction import ChargingTransaction, gap_report
 from actors.ocpp.messages import IdTokenInfo, TransactionEvent, TransactionEventResponse
 from actors.ports import Needs
-from actors.turn import Turn
+from actors.turn import Turn, digest
 
 _answers = msgspec.json.Decoder(TransactionEventResponse)
 _encode = msgspec.json.Encoder().encode
@@ -42,11 +42,12 @@ def needs(turn: Turn, event: TransactionEvent) -> Needs:
         return Needs(station_id, tokens)
     transaction = turn.transaction(wire_id)
     if transaction is None:
-        asked = wire_id in facts.transactions
-        return Needs(station_id, tokens, transaction_id=None if asked else wire_id)
+        fetched = wire_id in facts.transactions
+        return Needs(station_id, tokens, transaction_id=None if fetched else wire_id)
     keys: tuple[str, ...] = ()
     if _may_repeat(transaction, event):
-        keys = tuple(k for k in _event_keys(turn, event) if (wire_id, k) not in facts.events)
+        asked = (_event_key(turn, event), _conflict_key(turn, event))
+        keys = tuple(key for key in asked if (wire_id, key) not in facts.events)
     late = transaction.meter.late(turn.readings(event.meter_value)) and wire_id not in facts.readings
     if keys or late:
         return Needs(station_id, tokens, wire_id, event_keys=keys, readings=late)
@@ -57,13 +58,13 @@ def handle(turn: Turn, event: TransactionEvent) -> TransactionEventResponse:
     """Store one transaction event and answer it; a repeat gets the stored answer."""
     wire_id = _wire_id(turn, event)
     transaction = None if wire_id is None else turn.transaction(wire_id)
-    event_key = _event_keys(turn, event)[0]
+    event_key = _event_key(turn, event)
     if wire_id is not None and transaction is not None:
         repeat = _stored_answer(turn, event, wire_id)
         if repeat is not None:
             return repeat
         if event.seq_no is not None and transaction.has(event.seq_no):
-            event_key = f"{event.seq_no}#{turn.digest}"
+            event_key = _conflict_key(turn, event)
             transaction.conflicts += 1
     if transaction is None:
         transaction = _new(turn, event, wire_id)
@@ -115,11 +116,14 @@ def _start_key(event: TransactionEvent) -> str:
     return f"{evse}|{tag}|{event.timestamp.isoformat()}|{register}"
 
 
-def _event_keys(turn: Turn, event: TransactionEvent) -> tuple[str, ...]:
-    """Return the keys under which this event may be stored; the first is the one to store it under."""
-    if event.seq_no is None:
-        return (f"#{turn.digest}",)
-    return (str(event.seq_no), f"{event.seq_no}#{turn.digest}")
+def _event_key(turn: Turn, event: TransactionEvent) -> str:
+    """Return the key to store this event under."""
+    return _conflict_key(turn, event) if event.seq_no is None else str(event.seq_no)
+
+
+def _conflict_key(turn: Turn, event: TransactionEvent) -> str:
+    """Return the key of an event whose number, if it has one, is taken by another."""
+    return f"{'' if event.seq_no is None else event.seq_no}#{turn.digest}"
 
 
 def _may_repeat(transaction: ChargingTransaction, event: TransactionEvent) -> bool:
@@ -130,9 +134,9 @@ def _may_repeat(transaction: ChargingTransaction, event: TransactionEvent) -> bo
 
 
 def _stored_answer(turn: Turn, event: TransactionEvent, wire_id: str) -> TransactionEventResponse | None:
-    for key in _event_keys(turn, event):
+    for key in (_event_key(turn, event), _conflict_key(turn, event)):
         stored = turn.facts.events.get((wire_id, key))
-        if stored is not None and stored.digest == turn.digest:
+        if stored is not None and digest(stored.payload) == turn.digest:
             return _answers.decode(stored.answer or b"{}")
     return None
 
@@ -185,7 +189,6 @@ def _stored(
         timestamp=event.timestamp,
         received_at=turn.now,
         offline=event.offline,
-        digest=turn.digest,
         payload=turn.payload,
         readings=_encode(readings) if readings else b"",
         answer=b"" if answer == b"{}" else answer,

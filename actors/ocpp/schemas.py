@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import MAXYEAR, MINYEAR, UTC, datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -159,20 +159,14 @@ def _retime(payload: Json, fault: _Fault) -> bool:
         utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return False
-    return _set(payload, fault.path, utc.isoformat())
+    text = utc.isoformat()
+    return re.match(_MOMENT, text) is not None and _set(payload, fault.path, text)
 
 
-_RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def _is_moment(text: str) -> bool:
-    """Tell whether a date-time is RFC 3339 and one that Python and the database can hold, in UTC too."""
-    if _RFC3339.fullmatch(text) is None:
-        return False
-    try:
-        return MINYEAR < datetime.fromisoformat(text).year < MAXYEAR
-    except ValueError:
-        return False
+_MOMENT: Final = (
+    r"^(0[1-9]|[1-8][0-9]|9[0-8])[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]+)?(Z|[+-])"
+)
+"""Of RFC 3339 what Python and the database can hold, in UTC too: no leap seconds, no years at the ends of time."""
 
 
 HARMLESS: Final[dict[str, tuple[Repair, str]]] = {
@@ -246,10 +240,21 @@ def _actions(version: OcppVersion) -> frozenset[str]:
 @cache
 def _compiled(version: OcppVersion, name: str) -> jsonschema_rs.Validator:
     schema = orjson.loads((_folder(version) / f"{name}.json").read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    _narrow_moments(schema)
     # Masked, because the text of a fault travels into logs and answers and the value may be a card number.
-    return jsonschema_rs.validator_for(
-        schema, validate_formats=True, formats={"date-time": _is_moment}, mask="the value"
-    )
+    return jsonschema_rs.validator_for(schema, validate_formats=True, mask="the value")
+
+
+def _narrow_moments(schema: object) -> None:
+    """Add to every date-time of a schema what else it must be."""
+    if isinstance(schema, dict):
+        if schema.get("format") == "date-time":
+            schema["pattern"] = _MOMENT
+        for part in schema.values():
+            _narrow_moments(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            _narrow_moments(part)
 
 
 def _folder(version: OcppVersion) -> Traversable:
@@ -257,14 +262,15 @@ def _folder(version: OcppVersion) -> Traversable:
 
 
 def _faults(validator: jsonschema_rs.Validator, payload: Json) -> list[_Fault]:
-    found = []
+    found: dict[tuple[object, ...], _Fault] = {}
     for error in validator.iter_errors(payload):
         details = error.kind.as_dict()
         expected = next((details[key] for key in ("options", "types", "property") if key in details), None)
-        found.append(
-            _Fault(str(error.schema_path[-1]), tuple(error.instance_path), error.instance, expected, error.message)
-        )
-    return found
+        keyword, path = str(error.schema_path[-1]), tuple(error.instance_path)
+        keyword = "format" if keyword == "pattern" else keyword  # only date-times have one: ours
+        fault = _Fault(keyword, path, error.instance, expected, error.message)
+        found.setdefault((keyword, path, expected if keyword == "required" else None), fault)
+    return list(found.values())
 
 
 def _parent(payload: Json, path: tuple[str | int, ...]) -> object:

@@ -64,7 +64,7 @@ _STARTS = """
 SELECT station_id, start_key, state::text FROM unnest($1::text[], $2::text[]) AS wanted (station_id, start_key)
 JOIN transactions USING (station_id, start_key) ORDER BY created_at"""
 _EVENTS = """
-SELECT station_id, transaction_id, event_key, digest, answer
+SELECT station_id, transaction_id, event_key, payload::text, answer
 FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (station_id, transaction_id, event_key)
 JOIN transaction_events USING (station_id, transaction_id, event_key)"""
 _READINGS = """
@@ -205,7 +205,7 @@ class _Fetch:
 
     async def _events(self, keys: set[tuple[str, str, str]]) -> dict[tuple[str, str, str], StoredAnswer]:
         rows = await self._rows(_EVENTS, keys)
-        return {(row[0], row[1], row[2]): StoredAnswer(row["digest"], row["answer"]) for row in rows}
+        return {(row[0], row[1], row[2]): StoredAnswer(row["payload"].encode(), row["answer"]) for row in rows}
 
     async def _readings(self, keys: set[tuple[str, str]]) -> defaultdict[tuple[str, str], list[Reading]]:
         found: defaultdict[tuple[str, str], list[Reading]] = defaultdict(list)

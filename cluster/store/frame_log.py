@@ -14,7 +14,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.errors import Unavailable
-from actors.ports import LoggedFrame
+from actors.ports import Exchange
 from cluster.drain import Drain
 from cluster.store.engine import blames_content, driver_connection, reachable
 from cluster.store.tables import ocpp_frames
@@ -48,9 +48,9 @@ class PostgresFrameLog:
         """Count the frames that were not stored."""
         return self._drain.dropped
 
-    def write(self, frames: Sequence[LoggedFrame]) -> None:
+    def write(self, exchanges: Sequence[Exchange]) -> None:
         """Queue frames; drops and counts them when the queue is full."""
-        self._drain.put(frames)
+        self._drain.put(exchanges)
 
     def start(self) -> None:
         """Begin to store, in the running event loop."""
@@ -60,9 +60,9 @@ class PostgresFrameLog:
         """Store what is queued, within seconds, and end."""
         await self._drain.close()
 
-    async def _store(self, frames: list[LoggedFrame]) -> None:
-        numbered = zip(frames, self._numbers, strict=False)
-        records = [(frame.station_id, frame.at, seq, frame.direction, frame.data) for frame, seq in numbered]
+    async def _store(self, exchanges: list[Exchange]) -> None:
+        numbered = zip(exchanges, self._numbers, strict=False)
+        records = [(one.station_id, one.at, seq, one.received, one.sent) for one, seq in numbered]
         try:
             async with reachable(), driver_connection(self._engine) as connection:
                 if self._now() >= self._ready_until:

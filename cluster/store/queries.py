@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, Select, Text, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, Text, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.command import Command
@@ -67,13 +67,26 @@ _VARIABLE = [variables.c[name] for name in StoredVariable.__struct_fields__]
 _VARIABLE_KEY = list(variables.primary_key.columns)[1:]
 _HASHED_TOKEN = func.md5(id_tokens.c.token_key, type_=Text)
 
+
+def _frames_that(direction: str, data: ColumnElement[Any], place: ColumnElement[Any]) -> Select[Any]:
+    logged = ocpp_frames.c
+    columns = (logged.station_id, logged.at, place.label("place"), literal(direction).label("direction"))
+    return select(*columns, data.label("data")).where(data.is_not(None))
+
+
+# One row of the log holds a frame and the answer to it.
+_FRAMES = union_all(
+    _frames_that("in", ocpp_frames.c.received, ocpp_frames.c.seq * 2),
+    _frames_that("out", ocpp_frames.c.sent, ocpp_frames.c.seq * 2 + 1),
+).subquery("frames")
+
 STATIONS: Final = Order([stations.c.station_id], (str,))
 TRANSACTIONS: Final = Order([transactions.c.began_at, transactions.c.id], (datetime, str), newest_first=True)
 COMMANDS: Final = Order([commands.c.created_at, commands.c.id], (datetime, str), newest_first=True)
 NOTICES: Final = Order([notices.c.at, notices.c.kind, notices.c.digest], (datetime, str, str), newest_first=True)
 VARIABLES: Final = Order(_VARIABLE_KEY, (str, str, int, str, str, str))
 TOKENS: Final = Order([id_tokens.c.created_at, _HASHED_TOKEN], (datetime, str))
-FRAMES_FORWARD: Final = Order([ocpp_frames.c.at, ocpp_frames.c.seq], (datetime, int))
+FRAMES_FORWARD: Final = Order([_FRAMES.c.at, _FRAMES.c.place], (datetime, int))
 FRAMES: Final = FRAMES_FORWARD._replace(newest_first=True)
 
 
@@ -279,8 +292,7 @@ def _received(rows: Sequence[Row[Any]]) -> list[ReceivedMeterValues]:
 
 
 def _frames(station_id: str) -> Select[Any]:
-    frames = ocpp_frames.c
-    return select(frames.at, frames.direction, frames.data).where(frames.station_id == station_id)
+    return select(_FRAMES.c.at, _FRAMES.c.direction, _FRAMES.c.data).where(_FRAMES.c.station_id == station_id)
 
 
 def _frame(row: Row[Any]) -> FrameEntry:

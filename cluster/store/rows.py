@@ -119,7 +119,6 @@ def _event(row: StoredEvent) -> Values:
         row.timestamp,
         row.received_at,
         row.offline,
-        row.digest,
         row.payload.decode(),
         row.readings,
         row.answer,

@@ -137,7 +137,6 @@ transaction_events = Table(
     Column("timestamp", _Time, nullable=False),
     Column("received_at", _Time, nullable=False),
     Column("offline", Boolean, nullable=False),
-    Column("digest", Text, nullable=False),
     Column("payload", JSON, nullable=False),
     Column("readings", LargeBinary, nullable=False),
     Column("answer", LargeBinary, nullable=False),
@@ -239,8 +238,8 @@ ocpp_frames = Table(
     Column("station_id", Text, nullable=False),
     Column("at", _Time, nullable=False),
     Column("seq", BigInteger, nullable=False),  # the writer's count: order within one moment
-    Column("direction", Text, nullable=False),
-    Column("data", LargeBinary, nullable=False),  # bytes: a frame may be anything
+    Column("received", LargeBinary),  # bytes: a frame may be anything
+    Column("sent", LargeBinary),
     Index("ocpp_frames_station_at", "station_id", "at", "seq"),
     postgresql_partition_by="RANGE (at)",
 )

@@ -308,4 +308,5 @@ async def test_both_directions_are_logged() -> None:
     it = Fixture()
     await it.connect("CP-1")
     await it.ingest(it.event("CP-1", 0))
-    assert [frame.direction for frame in it.log.frames] == ["in", "out"]
+    (exchange,) = it.log.exchanges
+    assert (exchange.received, exchange.sent) == (it.event("CP-1", 0).data, b'[3,"m0",{}]')

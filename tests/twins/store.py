@@ -135,7 +135,7 @@ class MemoryStore:
             facts.transactions[wire_id] = newest([t for t in mine if t.transaction_id == wire_id])
             for key in need.event_keys:
                 event = found.events.get((need.station_id, wire_id, key))
-                facts.events[wire_id, key] = None if event is None else StoredAnswer(event.digest, event.answer)
+                facts.events[wire_id, key] = None if event is None else StoredAnswer(event.payload, event.answer)
             if need.readings:
                 facts.readings[wire_id] = self._readings(need.station_id, wire_id)
         if need.start_key is not None:

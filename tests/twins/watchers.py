@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.domain.records import LiveEvent
-from actors.ports import LoggedFrame
+from actors.ports import Exchange
 
 
 class MemoryLog:
     """FrameLog that keeps every frame."""
 
     def __init__(self) -> None:
-        self.frames: list[LoggedFrame] = []
+        self.exchanges: list[Exchange] = []
 
-    def write(self, frames: Sequence[LoggedFrame]) -> None:
+    def write(self, exchanges: Sequence[Exchange]) -> None:
         """Keep frames."""
-        self.frames += frames
+        self.exchanges += exchanges
 
 
 class MemoryBus:

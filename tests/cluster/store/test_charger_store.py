@@ -84,7 +84,7 @@ def transaction(number: int = 1, station_id: str = "CP-1", **values: object) -> 
 
 def event(key: str = "0", transaction_id: str = "tx-1", station_id: str = "CP-1", **values: object) -> StoredEvent:
     plain = StoredEvent(
-        station_id, transaction_id, key, 0, "Started", NOON, NOON, False, f"digest {key}", b'{"a":1}', b"", b""
+        station_id, transaction_id, key, 0, "Started", NOON, NOON, False, b'{"a":"%b"}' % key.encode(), b"", b""
     )
     return msgspec.structs.replace(plain, **values)
 
@@ -154,10 +154,10 @@ async def test_of_one_key_the_later_unit_wins(store: ChargerStore) -> None:
 
 
 async def test_a_stored_event_keeps_its_first_content(store: ChargerStore) -> None:
-    await store.commit([Unit("CP-1", [event(digest="first", answer=b"1"), event(digest="second", answer=b"2")])])
-    await store.commit([Unit("CP-1", [event(digest="third", answer=b"3")])])
+    await store.commit([Unit("CP-1", [event(payload=b"1", answer=b"1"), event(payload=b"2", answer=b"2")])])
+    await store.commit([Unit("CP-1", [event(payload=b"3", answer=b"3")])])
     (facts,) = await store.facts([Needs("CP-1", transaction_id="tx-1", event_keys=("0", "1"))])
-    assert facts.events == {("tx-1", "0"): StoredAnswer("first", b"1"), ("tx-1", "1"): None}
+    assert facts.events == {("tx-1", "0"): StoredAnswer(b"1", b"1"), ("tx-1", "1"): None}
 
 
 async def test_facts_are_aligned_with_needs_and_say_what_is_missing(world: World, store: ChargerStore) -> None:
@@ -180,7 +180,7 @@ async def test_facts_are_aligned_with_needs_and_say_what_is_missing(world: World
     assert first.tokens == {"anna": KnownToken("Anna", group_id="family", open_transactions=(uuid(1),)), "bob": None}
     assert first.transactions == {"tx-1": mine}
     assert first.starts == {"s": mine}
-    assert first.events == {("tx-1", "1"): StoredAnswer("digest 1", b"")}
+    assert first.events == {("tx-1", "1"): StoredAnswer(b'{"a":"1"}', b"")}
     assert first.readings == {"tx-1": [reading]}
     assert (second.transactions, second.starts, second.readings) == ({"tx-1": other}, {"s": None}, {"tx-1": []})
     assert (third.tokens, third.transactions) == ({}, {})
@@ -212,7 +212,7 @@ async def test_content_the_database_refuses_harms_no_other_station(store: Charge
 async def test_what_builds_on_a_refused_unit_is_refused_too(store: ChargerStore) -> None:
     units = [
         Unit("CP-1", [transaction(1)]),
-        Unit("CP-1", [event("0", digest="\0")]),
+        Unit("CP-1", [event("0", event_type="\0")]),
         Unit("CP-2", [station("CP-2")]),
         Unit("CP-1", [transaction(1, seen=[0, 0])]),
     ]
@@ -257,7 +257,7 @@ UNITS = st.lists(
             [
                 station(f"CP-{number}", model=model),
                 transaction(number, f"CP-{number}", seen=seen),
-                event(key, f"tx-{number}", f"CP-{number}", digest=model),
+                event(key, f"tx-{number}", f"CP-{number}", event_type=model),
                 BusinessEvent(model, f"CP-{number}", NOON, {}),
             ],
         ),

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.ports import LoggedFrame
+from actors.ports import Exchange
 from cluster.store.engine import make_engine
 from cluster.store.frame_log import PostgresFrameLog
 from cluster.store.queries import PostgresQueries
@@ -37,8 +37,10 @@ async def log(engine: AsyncEngine, clock: Clock) -> AsyncIterator[PostgresFrameL
     await log.close()
 
 
-def frame(number: int, station_id: str = "CP-1", at: datetime = NOON, data: bytes = b"") -> LoggedFrame:
-    return LoggedFrame(station_id, at, "in" if number % 2 == 0 else "out", data or f"frame {number}".encode())
+def frame(number: int, station_id: str = "CP-1", at: datetime = NOON, data: bytes = b"") -> Exchange:
+    """A frame alone: an even one is received, an odd one sent."""
+    data = data or f"frame {number}".encode()
+    return Exchange(station_id, at, data, None) if number % 2 == 0 else Exchange(station_id, at, None, data)
 
 
 async def partitions(engine: AsyncEngine) -> list[tuple[str, str]]:
@@ -61,6 +63,17 @@ async def test_frames_of_one_moment_keep_their_order_both_ways(log: PostgresFram
     assert [(f.data, f.direction) async for f in queries.all_frames("CP-1")] == [
         (f"frame {number}", "in" if number % 2 == 0 else "out") for number in range(7)
     ]
+
+
+async def test_an_answer_follows_its_request(log: PostgresFrameLog, engine: AsyncEngine) -> None:
+    log.write([Exchange("CP-1", NOON, b"a call", b"its answer"), Exchange("CP-1", NOON, None, b"another")])
+    await log.close()
+    queries = PostgresQueries(engine)
+    expected = [("in", "a call"), ("out", "its answer"), ("out", "another")]
+    assert [(f.direction, f.data) async for f in queries.all_frames("CP-1")] == expected
+    newest = await queries.frames("CP-1", limit=2)
+    rest = await queries.frames("CP-1", cursor=newest.cursor)
+    assert [(f.direction, f.data) for f in [*newest.items, *rest.items]] == expected[::-1]
 
 
 async def test_a_long_log_is_exported_whole(engine: AsyncEngine, clock: Clock) -> None:

@@ -14,7 +14,7 @@ SCHEMA = """
 SELECT relname, indexdef, reloptions::text, relpersistence::text, pg_get_partkeydef(pg_class.oid), (
     SELECT array_agg((attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
         (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum)
-    ) ORDER BY attname)::text FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0
+    ) ORDER BY attname)::text FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
 ), (
     SELECT array_agg(conname || pg_get_constraintdef(oid) ORDER BY conname)::text
     FROM pg_constraint WHERE conrelid = pg_class.oid
@@ -55,5 +55,5 @@ async def test_migrations_make_the_same_schema_as_the_models_in_every_detail(
 async def test_two_processes_that_start_together_migrate_once(empty_database: str) -> None:
     first, second = await asyncio.gather(migrate(empty_database), migrate(empty_database))
     assert sorted([first, second])[0] == []
-    assert first + second == ["0001: The first tables."]
+    assert [entry.split(":")[0] for entry in first + second] == ["0001", "0002"]
     assert await migrate(empty_database) == []

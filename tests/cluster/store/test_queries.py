@@ -135,7 +135,7 @@ async def test_meter_values_are_a_curve_and_on_demand_what_was_received(
     def measured(key: str, minutes: int, register_wh: float, payload: bytes) -> StoredEvent:
         at = NOON + timedelta(minutes=minutes)
         readings = msgspec.json.encode([Reading(at, register_wh, None, 6000.0)])
-        return StoredEvent("CP-1", "tx-1", key, None, "Updated", at, at, False, key, payload, readings, b"")
+        return StoredEvent("CP-1", "tx-1", key, None, "Updated", at, at, False, payload, readings, b"")
 
     later = measured("1", 10, 2000.0, b'{"meterValue":[{"sampledValue":[{"value":2.0}]}]}')
     earlier = measured("0", 0, 1000.0, b'{"transactionData":[{"sampledValue":[{"value":"1000"}]}],"x":"\\u0000"}')
