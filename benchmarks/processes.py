@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +42,31 @@ class Platform:
             answer: dict[str, Any] = client.get("/api/v1/status").raise_for_status().json()
         return answer
 
-    def cpu_seconds(self) -> dict[str, float]:
-        """CPU seconds so far by stage: gateways, hosts, and PostgreSQL with all its processes."""
+    def work(self) -> Work:
+        """Return what has been done so far, and what it has cost."""
         status = self.status()
-        return {
-            "gateway": sum(_cpu_s(int(g["pid"])) for g in status["gateways"].values()),
-            "host": sum(_cpu_s(int(h["pid"])) for h in status["hosts"].values()),
-            "database": _postgres_cpu_s(self.data_dir),
-        }
+        gateways, hosts = status["gateways"].values(), status["hosts"].values()
+        return Work(
+            sum(host["framesOut"] for host in hosts),
+            {
+                "gateway": sum(_cpu_s(int(gateway["pid"])) for gateway in gateways),
+                "host": sum(_cpu_s(int(host["pid"])) for host in hosts),
+                "database": _postgres_cpu_s(self.data_dir),
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """Messages answered, and CPU seconds by stage: gateways, hosts, PostgreSQL with all its processes."""
+
+    answered: int
+    cpu_s: dict[str, float]
+
+    def us_per_message(self, before: Work) -> dict[str, float]:
+        """Return the CPU time of a message since `before`, by stage."""
+        answered = self.answered - before.answered
+        return {stage: (cpu_s - before.cpu_s[stage]) / answered * 1e6 for stage, cpu_s in self.cpu_s.items()}
 
 
 @contextmanager
@@ -87,10 +104,18 @@ def reference() -> Iterator[tuple[str, int]]:
         process.wait(timeout=30)
 
 
-def load(to: str, stations: int, seconds: float) -> dict[str, Any]:
-    """Run the lean simulator in closed loop and return its figures."""
+def load(to: str, stations: int, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Run the lean simulator in closed loop and return its figures; `meanwhile` runs once all stations are ready."""
     command = [sys.executable, "-m", "simulator.lean", "--to", to, "--stations", str(stations)]
-    result: dict[str, Any] = json.loads(_output([*command, "--seconds", str(seconds), "--json"]))
+    command += ["--seconds", str(seconds), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "measuring" in line:
+                meanwhile()
+                break
+        result: dict[str, Any] = json.loads(process.stdout.read())
     return result
 
 
