@@ -91,6 +91,12 @@ class ChargerStore(Protocol):
     async def facts(self, needs: Sequence[Needs]) -> list[Facts]:
         """Fetch what many turns need, aligned with `needs`."""
 
+    async def command(self, command_id: str) -> Command | None:
+        """Fetch one command, whatever became of it."""
+
+    async def overdue(self, now: datetime) -> list[str]:
+        """Fetch stations with queued commands whose deadline has passed; a bounded number, any of them."""
+
     async def commit(self, units: Sequence[Unit]) -> frozenset[int]:
         """Store many units durably in one fenced transaction.
 

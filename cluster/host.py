@@ -52,6 +52,7 @@ class HostLimits(msgspec.Struct, frozen=True):
     partitions: int = 4096
     passivate_after_s: float = 600.0
     tick_s: float = 1.0
+    overdue_every_s: float = 30.0
     max_commit_units: int = 2000
 
 
@@ -77,6 +78,7 @@ class ChargerHost:
         owned: Iterable[int],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._store = store
         self._link = link
         self._frame_log = frame_log
         self._live = live
@@ -84,6 +86,8 @@ class ChargerHost:
         self._owned = frozenset(owned)
         self._slots = Slots()
         self._rounds = Rounds(self._slots, store, rules, clock, limits.max_commit_units)
+        self._clock = clock
+        self._look_for_overdue_at = 0.0
         self._waiters: dict[str, list[asyncio.Future[Command]]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self.fenced = asyncio.Event()
@@ -171,11 +175,16 @@ class ChargerHost:
             self.fenced.set()
         self._slots.drop_all()
 
-    async def submit(self, command: Command, wait_s: float = 0.0) -> Command:
+    async def submit(self, command: Command, wait_s: float = 0.0, *, again: bool = False) -> Command:
         """Queue a command; return it finished if it finishes within `wait_s`, else as it stands.
 
+        `again` tells that an earlier call may have been executed: what it has finished is not done twice.
         Raises NotFound, BadRequest, StationOffline, TooMany, Unavailable.
         """
+        if again:
+            known = await self._store.command(command.id)
+            if known is not None and known.finished:
+                return known
         done: asyncio.Future[Command] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(command.id, []).append(done)
         try:
@@ -238,10 +247,18 @@ class ChargerHost:
 
     async def tick(self) -> None:
         """Let time pass for the chargers that wait for it, and put idle ones to sleep."""
-        steps = [Step(i, lambda charger, now: charger.tick(now)) for i in self._slots.waiting()]
+        steps = [_tick(station_id) for station_id in [*self._slots.waiting(), *await self._overdue()]]
         await self._run(steps)
         await self._push(steps)
         self._slots.passivate(asyncio.get_running_loop().time() - self._limits.passivate_after_s)
+
+    async def _overdue(self) -> list[str]:
+        """Find sleeping chargers with commands that nobody will send in time."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._look_for_overdue_at:
+            return []
+        self._look_for_overdue_at = now_s + self._limits.overdue_every_s
+        return [i for i in await self._store.overdue(self._clock()) if self._owns(i) and i not in self._slots]
 
     async def gateway_gone(self, gateway_id: str) -> None:
         """Mark the awake chargers whose socket was held by a gateway that is no more."""
@@ -286,6 +303,10 @@ def _connect(item: Connect) -> Callable[[Charger, datetime], Turn]:
         return turn
 
     return connect
+
+
+def _tick(station_id: str) -> Step:
+    return Step(station_id, lambda charger, now: charger.tick(now))
 
 
 def _disconnect(conn_epoch: int) -> Callable[[Charger, datetime], Turn]:

@@ -57,9 +57,9 @@ class HostActor:
         """See ChargerHost.ingest."""
         return await (await self._host()).ingest(data)
 
-    async def submit(self, command: Command, wait_s: float) -> Command:
+    async def submit(self, command: Command, wait_s: float, again: bool) -> Command:
         """See ChargerHost.submit."""
-        return await (await self._host()).submit(command, wait_s)
+        return await (await self._host()).submit(command, wait_s, again=again)
 
     async def cancel(self, station_id: str, command_id: str) -> Command:
         """See ChargerHost.cancel."""

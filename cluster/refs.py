@@ -92,24 +92,27 @@ class RayChargers:
 
     async def submit(self, command: Command, wait_s: float = 0.0) -> Command:
         """Queue a command. Raises what ChargerHost.submit raises."""
-        return await self._ask(command.station_id, lambda host: host.submit.remote(command, wait_s))
+        return await self._ask(command.station_id, lambda host, again: host.submit.remote(command, wait_s, again))
 
     async def cancel(self, station_id: str, command_id: str) -> Command:
         """Withdraw a queued command. Raises what ChargerHost.cancel raises."""
-        return await self._ask(station_id, lambda host: host.cancel.remote(station_id, command_id))
+        return await self._ask(station_id, lambda host, _: host.cancel.remote(station_id, command_id))
 
     async def configure(self, station_id: str, change: Configuration, *, create: bool = False) -> Station:
         """Take an admin's decisions about a station. Raises what ChargerHost.configure raises."""
-        return await self._ask(station_id, lambda host: host.configure.remote(station_id, change, create))
+        return await self._ask(station_id, lambda host, _: host.configure.remote(station_id, change, create))
 
-    async def _ask(self, station_id: str, call: Callable[[ActorHandle], Awaitable[T]]) -> T:
+    async def _ask(self, station_id: str, call: Callable[[ActorHandle, bool], Awaitable[T]]) -> T:
+        """Call the owner, and again while it is being replaced; a repeated call is told that it is one."""
         deadline = asyncio.get_running_loop().time() + _RETRY_FOR_S
+        again = False
         while True:
             try:
-                return await self._ask_owner(station_id, call)
+                return await self._ask_owner(station_id, call, again)
             except (HostUnavailable, Unavailable) as error:
                 if asyncio.get_running_loop().time() >= deadline:
                     raise Unavailable(f"station {station_id} cannot be reached now: {error}") from None
+                again = True
                 await asyncio.sleep(_RETRY_EVERY_S)
                 await self._refresh()
 
@@ -119,10 +122,10 @@ class RayChargers:
         except HostUnavailable as error:
             log.info("partition map not read", extra={"reason": str(error)})
 
-    async def _ask_owner(self, station_id: str, call: Callable[[ActorHandle], Awaitable[T]]) -> T:
+    async def _ask_owner(self, station_id: str, call: Callable[[ActorHandle, bool], Awaitable[T]], again: bool) -> T:
         owner = self._directory.route(station_id)
         try:
-            return await call(await asyncio.to_thread(self._directory.resolve, owner))
+            return await call(await asyncio.to_thread(self._directory.resolve, owner), again)
         except RayTaskError as error:
             cause = error.cause
             if isinstance(cause, CloudBayError):

@@ -34,6 +34,9 @@ class Slots:
     def __len__(self) -> int:
         return len(self._slots)
 
+    def __contains__(self, station_id: str) -> bool:
+        return station_id in self._slots
+
     def __getitem__(self, station_id: str) -> Slot:
         return self._slots[station_id]
 

@@ -201,10 +201,10 @@ def _announce(
     common = {"transaction": transaction.id, "transactionId": transaction.transaction_id, "offline": event.offline}
     if started and transaction.started_at is not None:
         turn.tell("TransactionStarted", evseId=transaction.evse_id, startedAt=transaction.started_at, **common)
-    if ended and transaction.ended_at is not None:
+    if transaction.ended_at is not None:
         report = gap_report(transaction)
         turn.tell(
-            "TransactionEnded",
+            "TransactionEnded" if ended else "TransactionRevised",  # a late event completes the record
             endedAt=transaction.ended_at,
             energyWh=round(transaction.meter.energy_wh, 3),
             complete=report.complete,

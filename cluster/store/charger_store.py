@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 import asyncpg
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from actors.domain.command import Command
 from actors.domain.meter import Reading
 from actors.domain.records import Row
 from actors.domain.token import KnownToken
@@ -50,6 +52,10 @@ SELECT station_id, state::text FROM unnest($1::text[]) AS wanted (station_id), L
 _UNFINISHED_COMMANDS = f"""
 {select(*COMMAND_COLUMNS)}
 WHERE station_id = ANY($1::text[]) AND status IN ('queued', 'sent') ORDER BY created_at, id"""
+_COMMAND = f"{select(*COMMAND_COLUMNS)} WHERE id = $1"
+_OVERDUE = """
+SELECT DISTINCT station_id FROM commands WHERE status IN ('queued', 'sent') AND status = 'queued' AND deadline <= $1
+LIMIT 1000"""  # the first condition is the one of the index
 
 _TOKENS = f"""
 SELECT token_key, id_token, status, valid_until, group_id, master_pass, concurrent, ARRAY(
@@ -104,6 +110,17 @@ class PostgresChargerStore:
         """Fetch what many turns need, aligned with `needs`; at most one query for each kind of fact."""
         async with reachable(), driver_connection(self._engine) as connection:
             return await _Fetch(connection).facts(needs)
+
+    async def command(self, command_id: str) -> Command | None:
+        """Fetch one command, whatever became of it."""
+        async with reachable(), driver_connection(self._engine) as connection:
+            record = await connection.fetchrow(_COMMAND, command_id)
+        return None if record is None else decode_command(record)
+
+    async def overdue(self, now: datetime) -> list[str]:
+        """Fetch stations with queued commands whose deadline has passed."""
+        async with reachable(), driver_connection(self._engine) as connection:
+            return [record["station_id"] for record in await connection.fetch(_OVERDUE, now)]
 
     async def commit(self, units: Sequence[Unit]) -> frozenset[int]:
         """Store many units durably in one fenced transaction; the contract is in actors/ports.py.

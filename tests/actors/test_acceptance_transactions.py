@@ -77,6 +77,7 @@ def test_ended_before_started(world: World, station: Station, crash: bool) -> No
     assert (record.started_at, record.ended_at, record.charging_state) == (NOON, NOON + 2 * MINUTE, None)
     assert (record.meter.energy_wh, energies(world), gap_report(record).complete) == (900, [0, 500, 900], True)
     assert len(world.told("TransactionEnded")) == 1
+    assert [told.data["complete"] for told in world.told("TransactionRevised")] == [False, True]
 
 
 def test_an_event_after_the_end_completes_the_record_and_reopens_nothing(world: World, station: Station) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import orjson
 import pytest
 
@@ -84,14 +85,20 @@ class Fixture:
         self.link = Link()
         self.log = MemoryLog()
         self.now = NOW
-        self.host = ChargerHost(
+        self.rules = rules or Rules(accept_unknown_stations=True)
+        self.owned = owned
+        self.host = self.next_host()
+
+    def next_host(self) -> ChargerHost:
+        """Return a host that holds nobody yet."""
+        return ChargerHost(
             self.store,
             self.link,
             self.log,
             MemoryBus(),
-            rules or Rules(accept_unknown_stations=True),
+            self.rules,
             HostLimits(partitions=16),
-            owned,
+            self.owned,
             clock=lambda: self.now,
         )
 
@@ -295,6 +302,34 @@ async def test_time_closes_a_command_that_is_not_answered() -> None:
     it.now += timedelta(minutes=1)
     await it.host.tick()
     assert it.database.commands[order.id].status == "timed out"
+
+
+async def test_a_command_that_was_finished_before_its_reply_was_lost_is_not_done_again() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    await it.ingest(it.event("CP-1", 0))
+    order = await it.host.submit(command("CP-1"))
+    await it.ingest(Frame("CP-1", 1, orjson.dumps([3, order.id, {"status": "Accepted"}])))
+    asked_before = len(it.link.sent)
+    again = msgspec.structs.replace(order, status="queued", sent_at=None, finished_at=None, response=None)
+    assert (await it.host.submit(again, again=True)).status == "accepted"
+    assert len(it.link.sent) == asked_before
+    assert it.database.commands[order.id].status == "accepted"
+
+
+async def test_a_command_of_a_sleeping_charger_expires_in_time() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    await it.ingest(Disconnect("CP-1", 1, 1006, ""))
+    late = command("CP-1")
+    it.database.store(late)
+    it.host = it.next_host()
+    await it.host.tick()
+    assert it.database.commands[late.id].status == "queued"
+    it.now += timedelta(minutes=6)
+    it.host = it.next_host()
+    await it.host.tick()
+    assert it.database.commands[late.id].status == "expired"
 
 
 async def test_the_stations_of_a_gateway_that_died_are_offline() -> None:

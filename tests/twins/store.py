@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
@@ -91,6 +92,18 @@ class MemoryStore:
         """Fetch what many turns need, aligned with `needs`."""
         self._reach()
         return [self._facts(need) for need in needs]
+
+    async def command(self, command_id: str) -> Command | None:
+        """Fetch one command, whatever became of it."""
+        self._reach()
+        command = self.database.commands.get(command_id)
+        return None if command is None else copied(command)
+
+    async def overdue(self, now: datetime) -> list[str]:
+        """Fetch stations with queued commands whose deadline has passed."""
+        self._reach()
+        late = (c for c in self.database.commands.values() if c.status == "queued" and c.deadline <= now)
+        return list({command.station_id for command in late})
 
     async def commit(self, units: Sequence[Unit]) -> frozenset[int]:
         """Store units; one that is refused takes later ones of its station with it."""

@@ -186,6 +186,24 @@ async def test_facts_are_aligned_with_needs_and_say_what_is_missing(world: World
     assert (third.tokens, third.transactions) == ({}, {})
 
 
+async def test_a_command_is_found_whatever_became_of_it(store: ChargerStore) -> None:
+    done = command(1, status="accepted", response={"status": "Accepted"}, sent_at=NOON, finished_at=NOON)
+    await store.commit([Unit("CP-1", [done])])
+    assert await store.command("c-1") == done
+    assert await store.command("c-2") is None
+
+
+async def test_stations_with_overdue_commands_are_found(store: ChargerStore) -> None:
+    await store.commit(
+        [
+            Unit("CP-1", [command(1), command(2)]),
+            Unit("CP-2", [command(3, station_id="CP-2", status="sent", sent_at=NOON)]),
+            Unit("CP-3", [command(4, station_id="CP-3", deadline=NOON + timedelta(seconds=1))]),
+        ]
+    )
+    assert await store.overdue(NOON) == ["CP-1"]
+
+
 async def test_a_token_is_free_again_when_its_transaction_has_ended(world: World, store: ChargerStore) -> None:
     await world.add_token(KnownToken("Anna"))
     await store.commit([Unit("CP-1", [transaction(1, id_token="anna")])])
