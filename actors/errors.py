@@ -62,6 +62,12 @@ class Unavailable(CloudBayError):
     title = "Temporarily unavailable"
 
 
+class Moved(Unavailable):
+    """The charger is held by another host now."""
+
+    title = "Charger moved"
+
+
 class Fenced(Unavailable):
     """This host has been replaced: its epoch is no longer the one in the database."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,12 +15,14 @@ from cluster.bus.live import ValkeyLiveBus
 from cluster.bus.outbox import Relay
 from cluster.host import ChargerHost, HostLimits
 from cluster.keys import Keys
-from cluster.refs import RayChargers, RayFleet, RayStationLink, make_directory
+from cluster.membership import Membership
+from cluster.refs import RayChargers, RayFleet, RayPeers, RayStationLink, make_directory
 from cluster.services import ApiServices, FleetStats
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.engine import make_engine
 from cluster.store.fleet import PostgresFleet
 from cluster.store.frame_log import PostgresFrameLog
+from cluster.store.gateways import PostgresGateways
 from cluster.store.outbox import PostgresOutbox
 from cluster.store.queries import PostgresQueries
 from cluster.store.tokens import PostgresTokens
@@ -33,9 +34,23 @@ class HostServices:
     """A host with what it needs, and how to close all of it."""
 
     host: ChargerHost
-    epoch: int
+    membership: Membership
     fleet: PostgresFleet
     stack: AsyncExitStack
+
+    async def live(self) -> None:
+        """Serve until fenced off. Raises Fenced."""
+        ticking = asyncio.create_task(self.host.run())
+        try:
+            await self.membership.run()
+        finally:
+            ticking.cancel()
+
+    async def leave(self) -> None:
+        """Give everything up and close."""
+        await self.host.give_up(self.host.owned)
+        await self.fleet.leave(self.membership.host_id)
+        await self.close()
 
     async def close(self) -> None:
         """Flush and close everything, the newest first."""
@@ -62,14 +77,13 @@ def rules(settings: Settings) -> Rules:
     )
 
 
-async def open_host(settings: Settings, host_id: str, partitions: Sequence[int]) -> HostServices:
-    """Join the fleet with a new epoch, take `partitions`, and return a host that may write."""
+async def open_host(settings: Settings, host_id: str) -> HostServices:
+    """Join the fleet with a new epoch and return a host that owns nothing yet."""
     stack = AsyncExitStack()
     engine = make_engine(_database_url(settings), host_id, settings.database.pool_size)
     stack.push_async_callback(engine.dispose)
     fleet = PostgresFleet(engine)
-    epoch = await fleet.join(host_id)
-    await fleet.claim(host_id, partitions)
+    epoch = await fleet.join(host_id, settings.hosts.lease_s)
     retention = timedelta(hours=settings.frames_log.retention_hours)
     frame_log = PostgresFrameLog(engine, retention, settings.frames_log.max_queued, _now)
     frame_log.start()
@@ -83,9 +97,10 @@ async def open_host(settings: Settings, host_id: str, partitions: Sequence[int])
         Relay(PostgresOutbox(engine), redis, settings.outbox.poll_s, settings.outbox.batch).run()
     )
     stack.callback(relay.cancel)
+    directory = make_directory(settings)
     host = ChargerHost(
         PostgresChargerStore(engine, host_id, epoch),
-        RayStationLink(make_directory(settings)),
+        RayStationLink(directory),
         frame_log,
         live,
         rules(settings),
@@ -95,10 +110,12 @@ async def open_host(settings: Settings, host_id: str, partitions: Sequence[int])
             tick_s=settings.hosts.tick_s,
             max_commit_units=settings.hosts.max_commit_units,
         ),
-        partitions,
         clock=_now,
     )
-    return HostServices(host, epoch, fleet, stack)
+    membership = Membership(
+        host_id, epoch, fleet, RayPeers(directory), host, settings.hosts.partitions, settings.hosts.lease_s
+    )
+    return HostServices(host, membership, fleet, stack)
 
 
 async def open_api(settings: Settings, keys: Keys) -> ApiServices:
@@ -110,12 +127,12 @@ async def open_api(settings: Settings, keys: Keys) -> ApiServices:
     stack.push_async_callback(redis.aclose)
     directory = make_directory(settings)
     members = RayFleet(directory)
-    fleet = PostgresFleet(engine)
+    fleet, gateways = PostgresFleet(engine), PostgresGateways(engine)
 
     async def stats() -> FleetStats:
-        gateway_ids = await fleet.gateway_ids()
-        hosts, gateways = await asyncio.gather(members.stats(directory.host_ids), members.stats(gateway_ids))
-        return FleetStats(hosts, gateways)
+        host_ids = [member.host_id for member in await fleet.members()]
+        hosts, sockets = await asyncio.gather(members.stats(host_ids), members.stats(await gateways.ids()))
+        return FleetStats(hosts, sockets)
 
     async def ping_redis() -> None:
         with reachable():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -20,31 +21,38 @@ from actors.errors import Unavailable
 from cluster.gateway.server import GatewayActor
 from cluster.host_actor import HostActor
 from cluster.keys import Keys
-from cluster.partitions import split
 from cluster.refs import host_ids, make_directory
 from cluster.store.fleet import PostgresFleet
+from cluster.store.gateways import PostgresGateways
 from configs.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 60.0
 _WATCH_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.05
 
 
 class Fleet:
-    """Starts hosts and gateways, replaces gateways that die, and stops all of them.
+    """Starts hosts and gateways, keeps as many of them as are wanted, and stops all of them.
 
-    Hosts are restarted by Ray under their own name, each time with a new epoch. A gateway gets a new id with each life,
-    because its sockets are gone with the old one.
+    Hosts are restarted by Ray under their own name, each time with a new epoch; what they held is taken by the others
+    meanwhile. A gateway gets a new id with each life, because its sockets are gone with the old one.
     """
 
-    def __init__(self, settings: Settings, keys: Keys, store: PostgresFleet) -> None:
+    def __init__(self, settings: Settings, keys: Keys, hosts: PostgresFleet, gateways: PostgresGateways) -> None:
         self._settings = settings
         self._keys = keys
-        self._store = store
+        self._host_store = hosts
+        self._gateway_store = gateways
         self._hosts: dict[str, ActorHandle] = {}
         self._gateways: dict[str, ActorHandle] = {}
         self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def host_ids(self) -> list[str]:
+        """The hosts that run now."""
+        return list(self._hosts)
 
     @property
     def gateway_ids(self) -> list[str]:
@@ -52,18 +60,30 @@ class Fleet:
         return list(self._gateways)
 
     async def start_hosts(self) -> None:
-        """Start every host and wait until it owns its partitions."""
-        shares = split(self._settings.hosts.partitions, self._settings.hosts.count)
-        for host_id, partitions in zip(host_ids(self._settings), shares, strict=True):
-            self._hosts[host_id] = self._actor(HostActor, host_id, max_restarts=-1).remote(
-                host_id, self._settings.model_dump(mode="json"), partitions
-            )
-        starting = asyncio.gather(*(handle.start.remote() for handle in self._hosts.values()))
-        await asyncio.wait_for(starting, _START_TIMEOUT_S)
+        """Start every host and wait until all partitions have an owner."""
+        partitions = self._settings.hosts.partitions
+        await self._host_store.prepare(partitions)
+        for member in await self._host_store.members():
+            await self._host_store.leave(member.host_id)  # of an earlier run
+        await self._add_hosts(host_ids(await self._wanted()))
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            while len(await self._host_store.owners()) < partitions:  # noqa: ASYNC110 - the facts are in the database
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _wanted(self) -> int:
+        return await self._host_store.hosts_wanted() or self._settings.hosts.count
+
+    async def _add_hosts(self, names: Sequence[str]) -> None:
+        settings = self._settings.model_dump(mode="json")
+        added = [self._actor(HostActor, name, max_restarts=-1).remote(name, settings) for name in names]
+        # All join before any serves, so that the first does not take what is the others' share.
+        await asyncio.wait_for(asyncio.gather(*(handle.start.remote() for handle in added)), _START_TIMEOUT_S)
+        await asyncio.wait_for(asyncio.gather(*(handle.serve.remote() for handle in added)), _START_TIMEOUT_S)
+        self._hosts.update(zip(names, added, strict=True))
 
     async def start_gateways(self) -> None:
-        """Start every gateway and wait until it listens; from now on dead ones are replaced."""
-        await self._store.forget_all_gateways(datetime.now(UTC))
+        """Start every gateway and wait until it listens; from now on the fleet is kept as it is wanted."""
+        await self._gateway_store.forget_all(datetime.now(UTC))
         await asyncio.gather(*(self._start_gateway() for _ in range(self._settings.gateway.count)))
         self._watcher = asyncio.create_task(self._watch())
 
@@ -78,24 +98,49 @@ class Fleet:
             self._settings.log.model_dump(mode="json"),
         )
         host, port = await asyncio.wait_for(handle.start.remote(), _START_TIMEOUT_S)
-        await self._store.gateway_started(gateway_id, node="", address=f"{host}:{port}")
+        await self._gateway_store.started(gateway_id, node="", address=f"{host}:{port}")
         self._gateways[gateway_id] = handle
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
             try:
-                for gateway_id in [i for i, handle in self._gateways.items() if not await _alive(handle)]:
-                    await self._bury(gateway_id)
-                while len(self._gateways) < self._settings.gateway.count:
-                    await self._start_gateway()
+                await self._keep_gateways()
+                await self._keep_hosts()
             except (Unavailable, RayError, TimeoutError) as error:
-                log.warning("gateway not replaced yet", extra={"reason": str(error)})
+                log.warning("fleet not as wanted yet", extra={"reason": str(error)})
+
+    async def _keep_gateways(self) -> None:
+        for gateway_id in [i for i, handle in self._gateways.items() if not await _alive(handle)]:
+            await self._bury(gateway_id)
+        while len(self._gateways) < self._settings.gateway.count:
+            await self._start_gateway()
+
+    async def _keep_hosts(self) -> None:
+        """Add hosts that are wanted; drain the others, and end those that hold nothing any more."""
+        wanted = host_ids(await self._wanted())
+        missing = [name for name in wanted if name not in self._hosts]
+        if missing:
+            await self._add_hosts(missing)
+        members = {member.host_id: member for member in await self._host_store.members()}
+        for name, handle in self._hosts.items():
+            if name not in members:
+                handle.serve.remote()  # Ray has restarted it, and restarts no work
+        surplus = [name for name in self._hosts if name not in wanted]
+        if not surplus:
+            return
+        draining = {name for name, member in members.items() if member.draining}
+        holding = set((await self._host_store.owners()).values())
+        for name in surplus:
+            if name not in draining:
+                await self._host_store.drain(name)
+            elif name not in holding:
+                await self._end({name: self._hosts.pop(name)})
 
     async def _bury(self, gateway_id: str) -> None:
         """Tell database and hosts that a gateway's sockets are gone; repeated until all have heard it."""
         log.warning("gateway died", extra={"gateway_id": gateway_id})
-        await self._store.gateway_gone(gateway_id, datetime.now(UTC))
+        await self._gateway_store.gone(gateway_id, datetime.now(UTC))
         for handle in self._hosts.values():
             await handle.gateway_gone.remote(gateway_id)
         self._gateways.pop(gateway_id, None)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -20,7 +21,7 @@ import msgspec
 from actors.charger import Charger, Opened, Refusal
 from actors.domain.command import Command
 from actors.domain.station import Configuration, Station
-from actors.errors import CloudBayError, Fenced, Unavailable
+from actors.errors import CloudBayError, Fenced, Moved, Unavailable
 from actors.ocpp.frames import OcppVersion, pack_error
 from actors.ports import ChargerStore, Exchange, FrameLog, LiveBus, StationLink
 from actors.turn import Rules, Turn
@@ -40,6 +41,7 @@ from cluster.batch import (
 from cluster.partitions import partition_of
 from cluster.rounds import Rounds, Step
 from cluster.slots import Slots
+from cluster.waiters import Waiters
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,6 @@ class ChargerHost:
         live: LiveBus,
         rules: Rules,
         limits: HostLimits,
-        owned: Iterable[int],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
@@ -83,12 +84,12 @@ class ChargerHost:
         self._frame_log = frame_log
         self._live = live
         self._limits = limits
-        self._owned = frozenset(owned)
+        self.owned: frozenset[int] = frozenset()
         self._slots = Slots()
-        self._rounds = Rounds(self._slots, store, rules, clock, limits.max_commit_units)
+        self._rounds = Rounds(self._slots, store, rules, clock, self._owns, limits.max_commit_units)
         self._clock = clock
         self._look_for_overdue_at = 0.0
-        self._waiters: dict[str, list[asyncio.Future[Command]]] = {}
+        self._waiters = Waiters()
         self._background: set[asyncio.Task[None]] = set()
         self.fenced = asyncio.Event()
         self._frames_in = self._frames_out = self._turns = 0
@@ -118,7 +119,7 @@ class ChargerHost:
                 return Step(item.station_id, _connect(item))
 
     def _result(self, item: Item, step: Step) -> Result:
-        if isinstance(step.error, Fenced):
+        if isinstance(step.error, Fenced | Moved):
             return NotOwner()
         if isinstance(item, Connect):
             if isinstance(step.error, NotAdmitted):
@@ -133,7 +134,7 @@ class ChargerHost:
         return Answers([pack_error(step.turn.call.message_id, "InternalError", _RETRY_LATER, step.version)])
 
     def _owns(self, station_id: str) -> bool:
-        return partition_of(station_id, self._limits.partitions) in self._owned and not self.fenced.is_set()
+        return partition_of(station_id, self._limits.partitions) in self.owned and not self.fenced.is_set()
 
     async def _run(self, steps: Sequence[Step]) -> None:
         """Run a round and let go what its committed turns want told; frames are the caller's to deliver."""
@@ -144,7 +145,7 @@ class ChargerHost:
         for step in steps:
             if step.error is not None:
                 if isinstance(step.error, Fenced):
-                    self._give_up()
+                    self._end()
             elif step.turn is not None:
                 self._release(step, step.turn, crossed)
         if crossed:
@@ -164,12 +165,26 @@ class ChargerHost:
         for gateway_id, conn_epoch in turn.closes:
             self._later(self._link.close(gateway_id, step.station_id, conn_epoch, "a newer connection took over"))
         for command in turn.finished:
-            for waiter in self._waiters.pop(command.id, ()):
-                if not waiter.done():
-                    waiter.set_result(command)
+            self._waiters.finished(command)
 
-    def _give_up(self) -> None:
-        """Another incarnation of this host has taken over: drop everything, own nothing."""
+    def hold(self, partitions: Collection[int]) -> None:
+        """Serve exactly these partitions from now on."""
+        self.owned = frozenset(partitions)
+
+    async def give_up(self, partitions: Collection[int]) -> None:
+        """Serve these no more; returns once all their turns are committed and their chargers forgotten."""
+        given = frozenset(partitions)
+        self.owned -= given
+
+        def moved(station_id: str) -> bool:
+            return partition_of(station_id, self._limits.partitions) in given
+
+        for station_id in filter(moved, self._slots.ids()):
+            await self._slots.forget(station_id)
+        self._waiters.give_up(moved, Moved("the station has moved to another host"))
+
+    def _end(self) -> None:
+        """Other hosts have taken over: drop everything, own nothing; another life needs another ChargerHost."""
         if not self.fenced.is_set():
             log.warning("host fenced off")
             self.fenced.set()
@@ -185,19 +200,10 @@ class ChargerHost:
             known = await self._store.command(command.id)
             if known is not None and known.finished:
                 return known
-        done: asyncio.Future[Command] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(command.id, []).append(done)
-        try:
+        with self._waiters.until_done(command) as done, suppress(TimeoutError):
             await self._act(command.station_id, lambda charger, now: charger.submit(command, now))
             return await asyncio.wait_for(done, wait_s) if wait_s > 0 else command
-        except TimeoutError:
-            return command
-        finally:
-            waiters = self._waiters.get(command.id, [])
-            if done in waiters:
-                waiters.remove(done)
-            if not waiters:
-                self._waiters.pop(command.id, None)
+        return command
 
     async def cancel(self, station_id: str, command_id: str) -> Command:
         """Withdraw a queued command. Raises NotFound, Conflict, Unavailable."""
@@ -211,8 +217,6 @@ class ChargerHost:
 
     async def _act(self, station_id: str, act: Callable[[Charger, datetime], Turn]) -> Turn:
         """Run a turn that no frame asked for, and push its frames to the station."""
-        if not self._owns(station_id):
-            raise Unavailable(f"station {station_id} has moved to another host; try again")
         step = Step(station_id, act)
         await self._run([step])
         if step.error is not None:
@@ -234,9 +238,9 @@ class ChargerHost:
                 await self._run([Step(station.station_id, _disconnect(conn_epoch))])
 
     async def run(self) -> None:
-        """Tick until fenced: time-outs, queued commands, passivation."""
+        """Tick: time-outs, queued commands, passivation."""
         loop = asyncio.get_running_loop()
-        while not self.fenced.is_set():
+        while True:
             due = loop.time() + self._limits.tick_s
             await asyncio.sleep(self._limits.tick_s)
             self._lag_s = loop.time() - due
@@ -244,6 +248,8 @@ class ChargerHost:
                 await self.tick()
             except CloudBayError as error:
                 log.warning("tick failed", extra={"reason": str(error)})
+            except Exception:
+                log.exception("tick failed")
 
     async def tick(self) -> None:
         """Let time pass for the chargers that wait for it, and put idle ones to sleep."""

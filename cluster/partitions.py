@@ -8,8 +8,3 @@ from zlib import crc32
 def partition_of(station_id: str, partitions: int) -> int:
     """Return the partition of a station, 0 to `partitions` - 1."""
     return crc32(station_id.encode()) % partitions
-
-
-def split(partitions: int, hosts: int) -> list[list[int]]:
-    """Deal all partitions out to `hosts` hosts as evenly as possible."""
-    return [list(range(first, partitions, hosts)) for first in range(hosts)]

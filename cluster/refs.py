@@ -19,7 +19,7 @@ from actors.domain.command import Command
 from actors.domain.station import Configuration, Station
 from actors.errors import CloudBayError, Unavailable
 from cluster import batch
-from cluster.gateway.ports import HostKey, HostUnavailable
+from cluster.gateway.ports import FleetMap, HostKey, HostUnavailable
 from cluster.partitions import partition_of
 from configs.settings import Settings
 
@@ -31,16 +31,18 @@ _NORMAL_CLOSURE = 1000
 _RETRY_FOR_S = 10.0
 _RETRY_EVERY_S = 0.25
 _STATS_WITHIN_S = 5.0
+_MAP_WITHIN_S = 5.0
+_DEAD_WITHIN_S = 2.0
 
 
-def host_ids(settings: Settings) -> list[str]:
-    """Return the names of the host actors."""
-    return [f"host-{number}" for number in range(settings.hosts.count)]
+def host_ids(count: int) -> list[str]:
+    """Return the names of so many host actors."""
+    return [f"host-{number}" for number in range(count)]
 
 
 def make_directory(settings: Settings) -> RayDirectory:
     """Return a directory of this platform's actors, for a process that is connected to Ray."""
-    return RayDirectory(settings.ray.namespace, settings.hosts.partitions, host_ids(settings))
+    return RayDirectory(settings.ray.namespace, settings.hosts.partitions, host_ids(settings.hosts.count))
 
 
 class RayDirectory:
@@ -49,7 +51,7 @@ class RayDirectory:
     def __init__(self, namespace: str, partitions: int, host_ids: Sequence[str]) -> None:
         self._namespace = namespace
         self._partitions = partitions
-        self.host_ids = list(host_ids)
+        self._host_ids = list(host_ids)
         self._owners: dict[int, HostKey] = {}
         self._handles: dict[str, ActorHandle] = {}
 
@@ -60,15 +62,19 @@ class RayDirectory:
             raise HostUnavailable(f"no host owns the partition of {station_id} yet")
         return owner
 
-    async def refresh(self) -> None:
-        """Read the partition map again, from any host that answers. Raises HostUnavailable when none does."""
-        for host_id in self.host_ids:
+    async def refresh(self, suspects: Sequence[HostKey] = ()) -> None:
+        """Read the partition map again, from any host that answers. Raises HostUnavailable when none does.
+
+        `suspects` could not be reached: they are asked last, and the one who answers looks whether they are dead.
+        """
+        for host_id in sorted(self._host_ids, key=lambda host_id: host_id in suspects):
             try:
                 handle = await asyncio.to_thread(self.resolve, host_id)
-                self._owners = await asyncio.wait_for(handle.partition_map.remote(), _RETRY_FOR_S)
+                found: FleetMap = await asyncio.wait_for(handle.fleet_map.remote(list(suspects)), _MAP_WITHIN_S)
             except (RayError, ValueError, TimeoutError):
                 self.forget(host_id)
             else:
+                self._owners, self._host_ids = found.owners, found.hosts or self._host_ids
                 return
         raise HostUnavailable("no host answers")
 
@@ -134,6 +140,33 @@ class RayChargers:
         except (RayError, ValueError) as error:
             self._directory.forget(owner)
             raise Unavailable(f"host {owner} does not answer") from error
+
+
+class RayPeers:
+    """The other hosts, as processes."""
+
+    def __init__(self, directory: RayDirectory) -> None:
+        self._directory = directory
+
+    async def dead(self, host_id: str) -> bool:
+        """Tell whether a host's process is known to be gone; False when it is only silent."""
+        try:
+            handle = await asyncio.to_thread(self._directory.resolve, host_id)
+            await asyncio.wait_for(handle.ping.remote(), _DEAD_WITHIN_S)
+        except (RayActorError, ValueError):
+            self._directory.forget(host_id)
+            return True
+        except (RayError, TimeoutError):
+            return False
+        return False
+
+    async def wake(self, host_ids: Sequence[str]) -> None:
+        """Ask hosts to look at the fleet now; best effort."""
+        for host_id in host_ids:
+            try:
+                (await asyncio.to_thread(self._directory.resolve, host_id)).wake.remote()
+            except (RayError, ValueError):
+                self._directory.forget(host_id)
 
 
 class RayStationLink:

@@ -14,7 +14,7 @@ from datetime import datetime
 import msgspec
 
 from actors.charger import Charger, Opened
-from actors.errors import CloudBayError, Unavailable
+from actors.errors import CloudBayError, Moved, Unavailable
 from actors.ocpp.frames import OcppVersion
 from actors.ports import ChargerStore, Facts, Needs, Unit
 from actors.turn import Rules, Turn
@@ -48,9 +48,11 @@ class Rounds:
         store: ChargerStore,
         rules: Rules,
         clock: Callable[[], datetime],
+        owns: Callable[[str], bool],
         max_commit_units: int,
     ) -> None:
         self._slots = slots
+        self._owns = owns
         self._store = store
         self._rules = rules
         self._clock = clock
@@ -65,7 +67,11 @@ class Rounds:
             for station_id in sorted(step.station_id for step in steps):
                 await self._slots.enter(station_id)
                 entered.append(station_id)
-            await self._run(steps)
+            # Only who has entered can be sure: whoever gives a partition up enters all its slots first.
+            for step in steps:
+                if not self._owns(step.station_id):
+                    step.error = Moved(f"station {step.station_id} has moved to another host")
+            await self._run([step for step in steps if step.error is None])
         finally:
             now_s = asyncio.get_running_loop().time()
             for station_id in entered:

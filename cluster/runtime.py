@@ -131,6 +131,8 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
         # Fixed ports by default, which two platforms on one machine would share.
         "AUTOSCALER_METRIC_PORT": "0",
         "DASHBOARD_METRIC_PORT": "0",
+        # How long a failed call waits to learn whether its actor is dead: a second, by default, of every recovery.
+        "RAY_timeout_ms_task_wait_for_death_info": "100",
         # Parts that outlive a killed platform give up sooner.
         "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
         "RAY_gcs_server_request_timeout_seconds": "5",

@@ -40,6 +40,10 @@ class Slots:
     def __getitem__(self, station_id: str) -> Slot:
         return self._slots[station_id]
 
+    def ids(self) -> list[str]:
+        """Return the stations that have a place."""
+        return list(self._slots)
+
     def chargers(self) -> Iterator[Charger]:
         """Iterate over the awake chargers."""
         return (slot.charger for slot in self._slots.values() if slot.charger is not None)
@@ -77,6 +81,12 @@ class Slots:
     def drop(self, station_id: str) -> None:
         """Forget a charger whose memory may be ahead of the database; its next turn loads it again."""
         self._slots[station_id].charger = None
+
+    async def forget(self, station_id: str) -> None:
+        """Wait until the charger's turn and all in line are over, then forget it."""
+        await self.enter(station_id)
+        self._slots[station_id].charger = None
+        self.leave(station_id, 0.0)
 
     def drop_all(self) -> None:
         """Forget every charger."""

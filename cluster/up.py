@@ -21,6 +21,7 @@ from cluster.fleet import Fleet
 from cluster.keys import Keys, load_keys
 from cluster.store.engine import make_engine
 from cluster.store.fleet import PostgresFleet
+from cluster.store.gateways import PostgresGateways
 from cluster.store.migrate import migrate
 from configs.settings import Settings
 
@@ -117,11 +118,11 @@ async def _start(start: Callable[[], str], stop: Callable[[], None], stack: Asyn
 async def _fleet(settings: Settings, keys: Keys, stack: AsyncExitStack, screen: Screen) -> Fleet:
     engine = make_engine(str(settings.database.url), "cloudbay-up", pool_size=2)
     stack.push_async_callback(engine.dispose)
-    fleet = Fleet(settings, keys, PostgresFleet(engine))
+    fleet = Fleet(settings, keys, PostgresFleet(engine), PostgresGateways(engine))
     stack.push_async_callback(fleet.stop)
     async with screen.step("hosts") as remark:
         await fleet.start_hosts()
-        remark(f"{settings.hosts.count} with {settings.hosts.partitions} partitions")
+        remark(f"{len(fleet.host_ids)} with {settings.hosts.partitions} partitions")
     async with screen.step("gateways") as remark:
         await fleet.start_gateways()
         remark(", ".join(fleet.gateway_ids))

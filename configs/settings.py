@@ -84,6 +84,7 @@ class Hosts(Section):
 
     count: Count
     partitions: Annotated[int, Field(ge=1, le=65536)]
+    lease_s: Annotated[float, Field(ge=1)]
     passivate_after_s: Seconds
     tick_s: Seconds
     seen_write_interval_s: Seconds

@@ -164,7 +164,7 @@ class HostLink:
         self._uplink.spawn(self._recover())
 
     async def _recover(self) -> None:
-        await self._uplink.pause_and_refresh(self._failures)
+        await self._uplink.pause_and_refresh(self._failures - 1, self.host_key)
         self._down = False
         lanes, self._ready = self._ready, deque()
         self._uplink.dispatch_anew(lanes)

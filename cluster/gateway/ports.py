@@ -5,7 +5,8 @@ Must not know: Ray, sockets.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 HostKey = str
 """Names one host for the life of its process."""
@@ -22,14 +23,21 @@ class Ingest(Protocol):
         """Deliver a batch of items and return its results; raises HostUnavailable when it should be sent again."""
 
 
+class FleetMap(NamedTuple):
+    """Who owns each partition, and all hosts there are."""
+
+    owners: dict[int, HostKey]
+    hosts: list[HostKey]
+
+
 class Router(Protocol):
     """Who owns a station."""
 
     def route(self, station_id: str) -> HostKey:
         """Return the owner's key from memory; raises HostUnavailable when none is known."""
 
-    async def refresh(self) -> None:
-        """Read the partition map again."""
+    async def refresh(self, suspects: Sequence[HostKey] = ()) -> None:
+        """Read the partition map again, and tell that `suspects` could not be reached."""
 
 
 class Recipient(Protocol):

@@ -20,8 +20,8 @@ from cluster.logs import set_up_logging
 from configs.settings import Gateway as GatewaySettings
 from configs.settings import Log
 
-_INGEST_TIMEOUT_S = 30.0
-"""A cut-off node makes calls hang for about a minute until Ray gives up; another host owns its stations by then."""
+_INGEST_TIMEOUT_S = 10.0
+"""A stopped process or a cut-off node makes calls hang; another host owns its stations by then. Repeats are safe."""
 
 
 class IngestMethod(Protocol):

@@ -34,6 +34,7 @@ class Uplink:
         self._busy_lanes = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._suspects: set[HostKey] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._refreshing: asyncio.Task[None] | None = None
         self._closed = False
@@ -101,8 +102,10 @@ class Uplink:
         await self.pause_and_refresh(failures)
         self.dispatch_anew(lanes)
 
-    async def pause_and_refresh(self, failures: int) -> None:
+    async def pause_and_refresh(self, failures: int, suspect: HostKey | None = None) -> None:
         """Wait the longer the more often it failed, then read the partition map; all who ask share one reading."""
+        if suspect is not None:
+            self._suspects.add(suspect)
         if failures:
             await asyncio.sleep(retry_delay_s(failures))
         if self._refreshing is None or self._refreshing.done():
@@ -110,8 +113,9 @@ class Uplink:
         await asyncio.shield(self._refreshing)
 
     async def _refresh(self) -> None:
+        suspects, self._suspects = list(self._suspects), set()
         try:
-            await self._router.refresh()
+            await self._router.refresh(suspects)
         except Exception as error:  # noqa: BLE001 - the old map still serves, and the next failure asks again
             log.warning("partition map not refreshed", extra={"error": repr(error)})
 

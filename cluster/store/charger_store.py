@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 MAX_OPEN: Final = 20
 """Open transactions read for one station or one token; a station that never ends them must not fill memory."""
 
-_FENCE = "SELECT 1 FROM hosts WHERE host_id = $1 AND epoch = $2 FOR SHARE"
+_FENCE = "SELECT 1 FROM hosts WHERE host_id = $1 AND epoch = $2 FOR KEY SHARE"
 
 _STATIONS = f"{select(*STATION_COLUMNS)} WHERE station_id = ANY($1::text[])"
 _OPEN_TRANSACTIONS = f"""

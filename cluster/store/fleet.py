@@ -1,101 +1,173 @@
-"""Who holds what: hosts with their epochs, partitions with their owners, gateways with their sockets.
+"""Who may write what: hosts with their leases and epochs, and the partitions they own.
 
-A host may write as long as its row in `hosts` has its epoch; every commit locks that row for sharing. Whoever takes
-something from a host raises the host's epoch, which waits for its commits in flight and refuses all later ones.
-Must not know: Ray, how partitions are chosen.
+A host may write as long as its row in `hosts` has its epoch; every commit locks that row's key for sharing. Two ways
+lead to another owner. The owner itself releases partitions, once their turns are committed. Or the host as a whole is
+buried: its epoch is raised, which waits for its commits in flight and refuses all later ones, and all it owned is free.
+Leases only say when to look; the epoch is what makes two writers impossible. Times are the database's.
+Must not know: Ray, how partitions are dealt out.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import ARRAY, ColumnElement, Integer, any_, bindparam, delete, func, literal, select, update
+import msgspec
+from sqlalchemy import ARRAY, Integer, any_, bindparam, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from actors.errors import Conflict, Fenced
 from cluster.store.engine import reachable
-from cluster.store.tables import gateways, hosts, partitions, stations
+from cluster.store.tables import fleet, hosts, partitions
 
 _LOCK: Final = 0x666C656574
 """The advisory lock of changes to the fleet ("fleet"): they are rare, so one at a time."""
 
 
+class Member(msgspec.Struct, frozen=True):
+    """A host with a lease; `expired` when the lease has run out and nobody has buried it yet."""
+
+    host_id: str
+    draining: bool
+    expired: bool
+
+
+class FleetState(msgspec.Struct, frozen=True):
+    """The fleet at one moment; `version` is another one whenever hosts or owners are others."""
+
+    version: int
+    members: list[Member]
+
+
 class PostgresFleet:
-    """The fleet's tables; every method is one short transaction and raises Unavailable when the database is away."""
+    """Hosts and partitions; every method is one short transaction and raises Unavailable without a database."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def join(self, host_id: str) -> int:
+    async def prepare(self, count: int) -> None:
+        """Make the partitions of a new database. Raises Conflict when the database has another number of them."""
+        async with self._change() as connection:
+            present = await connection.scalar(select(func.count()).select_from(partitions))
+            if present not in (0, count):
+                raise Conflict(
+                    f"hosts.partitions is {count}, but this database has {present}: they are fixed for its life"
+                )
+            numbers = select(func.generate_series(0, literal(count - 1, Integer)))
+            await connection.execute(insert(partitions).from_select(["partition"], numbers).on_conflict_do_nothing())
+
+    async def join(self, host_id: str, lease_s: float) -> int:
         """Begin a new life of this host and return its epoch; its earlier life is fenced off and owns nothing."""
-        row = insert(hosts).values(host_id=host_id, epoch=1)
-        row = row.on_conflict_do_update(
-            index_elements=[hosts.c.host_id], set_={"epoch": hosts.c.epoch + 1, "started_at": func.now()}
-        )
         async with self._change() as connection:
-            epoch: int = (await connection.execute(row.returning(hosts.c.epoch))).scalar_one()
-            await connection.execute(update(partitions).where(partitions.c.owner == host_id).values(owner=None))
-        return epoch
+            row = insert(hosts).values(host_id=host_id, epoch=0).on_conflict_do_nothing()
+            await connection.execute(row)
+            await _bury(connection, [host_id])
+            again = update(hosts).where(hosts.c.host_id == host_id)
+            again = again.values(started_at=func.now(), draining=False, lease_until=_until(lease_s))
+            return int((await connection.execute(again.returning(hosts.c.epoch))).scalar_one())
 
-    async def claim(self, host_id: str, wanted: Sequence[int]) -> None:
-        """Make a host that has joined the owner of partitions; any other host that owns one of them is fenced off."""
-        numbers = bindparam("numbers", list(wanted), type_=ARRAY(Integer))
-        robbed = select(partitions.c.owner).where(
-            partitions.c.partition == any_(numbers), partitions.c.owner != host_id, partitions.c.owner.is_not(None)
-        )
-        rows = insert(partitions).from_select(["partition", "owner"], select(func.unnest(numbers), literal(host_id)))
-        rows = rows.on_conflict_do_update(
-            index_elements=[partitions.c.partition], set_={"owner": host_id, "epoch": partitions.c.epoch + 1}
-        )
+    async def renew(self, host_id: str, epoch: int, lease_s: float) -> FleetState:
+        """Hold the lease and return the fleet as it is. Raises Fenced when this life of the host is over."""
+        mine = update(hosts).where(hosts.c.host_id == host_id, hosts.c.epoch == epoch)
+        mine = mine.values(lease_until=_until(lease_s))
+        async with reachable(), self._engine.begin() as connection:
+            if (await connection.execute(mine.returning(hosts.c.host_id))).first() is None:
+                raise Fenced(f"host {host_id} has been replaced: epoch {epoch} is over")
+            version = await connection.scalar(select(fleet.c.version))
+            return FleetState(int(version or 0), await _members(connection))
+
+    async def bury(self, host_ids: Sequence[str], *, only_expired: bool) -> list[str]:
+        """Fence hosts off and free all they own; return who was. With `only_expired`, those whose lease has run out."""
         async with self._change() as connection:
-            await connection.execute(update(hosts).where(hosts.c.host_id.in_(robbed)).values(epoch=hosts.c.epoch + 1))
-            await connection.execute(rows)
+            dead = select(hosts.c.host_id).where(hosts.c.host_id.in_(host_ids))
+            if only_expired:
+                dead = dead.where(hosts.c.lease_until <= func.clock_timestamp())
+            found = list((await connection.execute(dead.order_by(hosts.c.host_id))).scalars())
+            await _bury(connection, found)
+            return found
 
-    async def partition_map(self) -> dict[int, str]:
+    async def claim(self, host_id: str, epoch: int, wanted: Sequence[int]) -> list[int]:
+        """Take partitions that nobody owns; return those that this host has got. Raises Fenced."""
+        free = update(partitions).where(partitions.c.partition == _any(wanted), partitions.c.owner.is_(None))
+        free = free.values(owner=host_id, epoch=partitions.c.epoch + 1).returning(partitions.c.partition)
+        async with self._change() as connection:
+            await _hold_fence(connection, host_id, epoch)
+            return sorted((await connection.execute(free)).scalars())
+
+    async def release(self, host_id: str, epoch: int, given: Sequence[int]) -> None:
+        """Give up partitions whose turns are all committed. Raises Fenced."""
+        mine = update(partitions).where(partitions.c.partition == _any(given), partitions.c.owner == host_id)
+        async with self._change() as connection:
+            await _hold_fence(connection, host_id, epoch)
+            await connection.execute(mine.values(owner=None))
+
+    async def drain(self, host_id: str) -> None:
+        """Ask a host to give everything up; it stays a member."""
+        async with self._change() as connection:
+            await connection.execute(update(hosts).where(hosts.c.host_id == host_id).values(draining=True))
+
+    async def leave(self, host_id: str) -> None:
+        """Take a host out of the fleet; what it still owns is free."""
+        async with self._change() as connection:
+            await _bury(connection, [host_id])
+
+    async def owners(self) -> dict[int, str]:
         """Return the owner of every partition that has one."""
         query = select(partitions.c.partition, partitions.c.owner).where(partitions.c.owner.is_not(None))
         async with reachable(), self._engine.connect() as connection:
             return dict((await connection.execute(query)).all())
 
-    async def gateway_started(self, gateway_id: str, node: str, address: str) -> None:
-        """Remember a gateway that takes sockets now."""
-        row = insert(gateways).values(gateway_id=gateway_id, node=node, address=address)
-        row = row.on_conflict_do_update(
-            index_elements=[gateways.c.gateway_id], set_={"started_at": func.now(), "node": node, "address": address}
-        )
-        async with self._change() as connection:
-            await connection.execute(row)
-
-    async def gateway_ids(self) -> list[str]:
-        """Return the gateways that were started and are not known to be gone."""
+    async def members(self) -> list[Member]:
+        """Return the hosts that have a lease, expired or not."""
         async with reachable(), self._engine.connect() as connection:
-            return list((await connection.execute(select(gateways.c.gateway_id))).scalars())
+            return await _members(connection)
 
-    async def gateway_gone(self, gateway_id: str, at: datetime) -> list[str]:
-        """Forget a gateway, mark its stations disconnected and return their ids; their hosts must be told as well."""
-        async with self._change() as connection:
-            await connection.execute(delete(gateways).where(gateways.c.gateway_id == gateway_id))
-            return await _disconnect(connection, stations.c.gateway_id == gateway_id, at)
+    async def hosts_wanted(self) -> int | None:
+        """Return how many hosts an operator has asked for, if ever."""
+        async with reachable(), self._engine.connect() as connection:
+            return await connection.scalar(select(fleet.c.hosts_wanted))
 
-    async def forget_all_gateways(self, at: datetime) -> int:
-        """Mark all stations disconnected, since a platform that starts holds no socket; return how many there were."""
+    async def want_hosts(self, count: int) -> None:
+        """Ask for so many hosts from now on."""
         async with self._change() as connection:
-            await connection.execute(delete(gateways))
-            return len(await _disconnect(connection, stations.c.gateway_id.is_not(None), at))
+            await connection.execute(update(fleet).values(hosts_wanted=count))
 
     @asynccontextmanager
     async def _change(self) -> AsyncIterator[AsyncConnection]:
         async with reachable(), self._engine.begin() as connection:
             await connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
             yield connection
+            await connection.execute(update(fleet).values(version=fleet.c.version + 1))
 
 
-async def _disconnect(connection: AsyncConnection, which: ColumnElement[bool], at: datetime) -> list[str]:
-    """Lock the rows in the order in which commits do, then change them."""
-    locked = select(stations.c.station_id).where(which).order_by(stations.c.station_id).with_for_update().cte("locked")
-    statement = update(stations).where(stations.c.station_id == locked.c.station_id)
-    statement = statement.values(gateway_id=None, disconnected_at=at)
-    return list((await connection.execute(statement.returning(stations.c.station_id))).scalars())
+async def _bury(connection: AsyncConnection, host_ids: Sequence[str]) -> None:
+    which = hosts.c.host_id.in_(host_ids)
+    # FOR UPDATE waits for the commits that share the key; an update of other columns alone would not.
+    await connection.execute(select(hosts.c.host_id).where(which).order_by(hosts.c.host_id).with_for_update())
+    await connection.execute(
+        update(hosts).where(which).values(epoch=hosts.c.epoch + 1, lease_until=func.to_timestamp(0))
+    )
+    await connection.execute(update(partitions).where(partitions.c.owner.in_(host_ids)).values(owner=None))
+
+
+async def _hold_fence(connection: AsyncConnection, host_id: str, epoch: int) -> None:
+    mine = select(hosts.c.host_id).where(hosts.c.host_id == host_id, hosts.c.epoch == epoch)
+    if await connection.scalar(mine.with_for_update(read=True, key_share=True)) is None:
+        raise Fenced(f"host {host_id} has been replaced: epoch {epoch} is over")
+
+
+async def _members(connection: AsyncConnection) -> list[Member]:
+    expired = (hosts.c.lease_until <= func.clock_timestamp()).label("expired")
+    query = select(hosts.c.host_id, hosts.c.draining, expired).where(hosts.c.lease_until > func.to_timestamp(0))
+    return [Member(*row) for row in await connection.execute(query.order_by(hosts.c.host_id))]
+
+
+def _until(lease_s: float) -> object:
+    return func.clock_timestamp() + timedelta(seconds=lease_s)
+
+
+def _any(numbers: Sequence[int]) -> object:
+    return any_(bindparam("numbers", list(numbers), type_=ARRAY(Integer)))

@@ -250,6 +250,17 @@ hosts = Table(
     Column("host_id", Text, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("started_at", _Time, nullable=False, server_default=func.now()),
+    Column("lease_until", _Time, nullable=False, server_default=func.now()),
+    Column("draining", Boolean, nullable=False, server_default=text("false")),
+)
+
+# One row: a version that every change of hosts or partitions raises, and how many hosts an operator wants.
+fleet = Table(
+    "fleet",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+    Column("hosts_wanted", Integer),
 )
 
 partitions = Table(

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from actors.domain.command import Command
-from actors.errors import NotFound, StationOffline, Unavailable
+from actors.errors import Moved, NotFound, StationOffline, Unavailable
 from actors.handlers import transactions
 from actors.handlers.routes import ROUTES, Route
 from actors.ocpp.messages import TransactionEvent, TransactionEventResponse
@@ -91,16 +91,17 @@ class Fixture:
 
     def next_host(self) -> ChargerHost:
         """Return a host that holds nobody yet."""
-        return ChargerHost(
+        host = ChargerHost(
             self.store,
             self.link,
             self.log,
             MemoryBus(),
             self.rules,
             HostLimits(partitions=16),
-            self.owned,
             clock=lambda: self.now,
         )
+        host.hold(self.owned)
+        return host
 
     async def ingest(self, *items: Item) -> list[Result]:
         return decode_results(await self.host.ingest(encode(items)))
@@ -330,6 +331,52 @@ async def test_a_command_of_a_sleeping_charger_expires_in_time() -> None:
     it.host = it.next_host()
     await it.host.tick()
     assert it.database.commands[late.id].status == "expired"
+
+
+async def test_a_partition_is_given_up_only_when_its_turns_are_committed() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    it.store.may_commit.clear()
+    turn = asyncio.create_task(it.ingest(it.event("CP-1", 0)))
+    await asyncio.wait_for(it.store.committing.wait(), 5)
+    giving = asyncio.create_task(it.host.give_up(range(16)))
+    await asyncio.sleep(0)
+    assert (await it.ingest(it.event("CP-1", 1))) == [NotOwner()]
+    assert not giving.done()
+    it.store.may_commit.set()
+    assert answered((await turn)[0]) == [[3, "m0", {}]]
+    await asyncio.wait_for(giving, 5)
+    assert it.host.stats()["chargers"] == 0
+
+
+async def test_a_turn_that_waits_in_line_while_its_charger_moves_is_not_taken() -> None:
+    """Who checks before waiting must check again after it: two hosts would write otherwise."""
+    it = Fixture()
+    await it.connect("CP-1", "CP-2")
+    it.store.may_commit.clear()
+    first = asyncio.create_task(it.ingest(it.event("CP-1", 0)))
+    await asyncio.wait_for(it.store.committing.wait(), 5)
+    both = asyncio.create_task(it.ingest(it.event("CP-1", 1), it.event("CP-2", 0)))  # waits for CP-1
+    await asyncio.sleep(0)
+    giving = asyncio.create_task(it.host.give_up([partition_of("CP-2", 16)]))
+    await asyncio.wait_for(giving, 5)
+    it.store.may_commit.set()
+    await first
+    results = await both
+    assert answered(results[0]) == [[3, "m1", {}]]
+    assert results[1] == NotOwner()
+    assert [event.station_id for event in it.database.events.values()] == ["CP-1", "CP-1"]
+
+
+async def test_who_waits_for_a_command_of_a_charger_that_moves_is_told_to_ask_again() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    await it.ingest(it.event("CP-1", 0))
+    waiting = asyncio.create_task(it.host.submit(command("CP-1"), wait_s=30))
+    await asyncio.wait_for(it.link.has_sent.wait(), 5)
+    await it.host.give_up(range(16))
+    with pytest.raises(Moved):
+        await waiting
 
 
 async def test_the_stations_of_a_gateway_that_died_are_offline() -> None:

@@ -25,7 +25,7 @@ Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 @pytest.fixture
 async def store(engine: AsyncEngine) -> PostgresChargerStore:
-    return PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a"))
+    return PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 60))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -105,14 +105,16 @@ class FakeRouter:
         self.owner: HostKey | None = owner
         self.truth: HostKey | None = owner
         self.refreshed = 0
+        self.suspects: list[HostKey] = []
 
     def route(self, station_id: str) -> HostKey:
         if self.owner is None:
             raise HostUnavailable(f"nobody owns {station_id}")
         return self.owner
 
-    async def refresh(self) -> None:
+    async def refresh(self, suspects: Sequence[HostKey] = ()) -> None:
         self.refreshed += 1
+        self.suspects = list(suspects)
         self.owner = self.truth
 
 

@@ -42,7 +42,7 @@ class PostgresWorld(World):
         self.engine = engine
 
     async def open(self) -> ChargerStore:
-        return PostgresChargerStore(self.engine, "host-0", await PostgresFleet(self.engine).join("host-0"))
+        return PostgresChargerStore(self.engine, "host-0", await PostgresFleet(self.engine).join("host-0", 60))
 
     async def add_token(self, token: KnownToken) -> None:
         await PostgresTokens(self.engine).put(token)

@@ -20,7 +20,7 @@ async def test_a_restart_of_the_database_is_an_outage_and_then_nothing(tmp_path:
         url = server.start()
         await migrate(url)
         engine = make_engine(url, "cloudbay tests")
-        store = PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a"))
+        store = PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 60))
         unit = Unit("CP-1", [Station("CP-1")])
         await store.commit([unit])
         server.stop()

@@ -55,5 +55,6 @@ async def test_migrations_make_the_same_schema_as_the_models_in_every_detail(
 async def test_two_processes_that_start_together_migrate_once(empty_database: str) -> None:
     first, second = await asyncio.gather(migrate(empty_database), migrate(empty_database))
     assert sorted([first, second])[0] == []
-    assert [entry.split(":")[0] for entry in first + second] == ["0001", "0002"]
+    applied = [entry.split(":")[0] for entry in first + second]
+    assert applied == sorted(set(applied))
     assert await migrate(empty_database) == []

@@ -18,6 +18,7 @@ from actors.errors import BadRequest, NotFound
 from actors.ports import Unit
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
+from cluster.store.gateways import PostgresGateways
 from cluster.store.queries import PostgresQueries
 from cluster.store.tokens import PostgresTokens
 from cluster.store.views import FleetCounts, ReceivedMeterValues, masked
@@ -33,7 +34,7 @@ def queries(engine: AsyncEngine) -> PostgresQueries:
 
 @pytest.fixture
 async def store(engine: AsyncEngine) -> PostgresChargerStore:
-    return PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a"))
+    return PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 60))
 
 
 def charged(number: int, station_id: str = "CP-1", **values: object) -> ChargingTransaction:
@@ -203,7 +204,7 @@ async def test_id_tokens_are_masked_also_in_cursors(queries: PostgresQueries, en
 async def test_the_platform_in_numbers(
     queries: PostgresQueries, store: PostgresChargerStore, engine: AsyncEngine
 ) -> None:
-    await PostgresFleet(engine).gateway_started("g-1", "node", "127.0.0.1:9000")
+    await PostgresGateways(engine).started("g-1", "node", "127.0.0.1:9000")
     fact = BusinessEvent("transaction started", "CP-1", NOON, {})
     rows: list[Row] = [Station("CP-1", gateway_id="g-1"), charged(1), charged(2, ended_at=NOON), fact]
     await store.commit([Unit("CP-1", rows), Unit("CP-2", [Station("CP-2")])])
