@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from configs.settings import Settings
 from configs.sources import SettingsError
 from simulator import cli as simulator_cli
 
+_HOSTS = "/api/v1/hosts"
+_LOOK_EVERY_S = 0.5
+
 _EPILOG = """examples:
   everything on this machine, with 20 simulated stations that charge
     cloudbay demo
@@ -28,6 +32,8 @@ _EPILOG = """examples:
     cloudbay status
   a token for the API, and a first call
     curl -H "Authorization: Bearer $(cloudbay token)" http://127.0.0.1:8000/api/v1/stations
+  four hosts instead of two, while stations charge
+    cloudbay hosts scale 4
   a second platform beside the first
     CLOUDBAY_GATEWAY__PORT=9001 CLOUDBAY_API__PORT=8001 cloudbay up --data-dir /tmp/second
 
@@ -59,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--once", action="store_true", help="end when every station has charged one car")
     verb("status", _status, "show what is connected, the message rate, hosts and gateways")
     _add_stations(verb("stations", _stations, "add, list or show stations"), common)
+    _add_hosts(verb("hosts", _hosts, "list the hosts, or run more or fewer of them"), common)
+    verb("partitions", _partitions, "show which host holds which partitions of the fleet")
     token = verb("token", _token, "print a bearer token for the API")
     token.add_argument("--role", choices=("admin", "viewer"), default="admin", help="what it may do (default admin)")
     token.add_argument("--seconds", type=int, metavar="N", help="how long it is good (default: api.token_ttl_s)")
@@ -76,6 +84,13 @@ def _add_stations(parser: argparse.ArgumentParser, common: argparse.ArgumentPars
     listing = actions.add_parser("list", parents=[common], help="list stations")
     listing.add_argument("--connected", action="store_true", help="only those that are connected now")
     actions.add_parser("show", parents=[common], help="show one station").add_argument("station_id")
+
+
+def _add_hosts(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", parents=[common], help="list the hosts and how much each holds")
+    scale = actions.add_parser("scale", parents=[common], help="run N hosts; stations stay connected meanwhile")
+    scale.add_argument("count", type=int, metavar="N")
 
 
 def _up(_arguments: argparse.Namespace, settings: Settings) -> int:
@@ -108,6 +123,26 @@ def _stations(arguments: argparse.Namespace, settings: Settings) -> int:
             print(screens.stations(page["items"]))
         else:
             print(screens.station(api.get(f"/api/v1/stations/{arguments.station_id}")))
+    return 0
+
+
+def _hosts(arguments: argparse.Namespace, settings: Settings) -> int:
+    with ApiClient(settings) as api:
+        answer = api.get(_HOSTS) if arguments.action == "list" else api.put(_HOSTS, {"count": arguments.count})
+        shown = screens.hosts(answer)
+        print(shown)
+        while arguments.action == "scale" and not screens.as_wanted(answer):
+            time.sleep(_LOOK_EVERY_S)
+            answer = api.get(_HOSTS)
+            if screens.hosts(answer) != shown:
+                shown = screens.hosts(answer)
+                print("", shown, sep="\n")
+    return 0
+
+
+def _partitions(_arguments: argparse.Namespace, settings: Settings) -> int:
+    with ApiClient(settings) as api:
+        print(screens.partitions(api.get(_HOSTS)))
     return 0
 
 

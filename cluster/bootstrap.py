@@ -143,6 +143,7 @@ async def open_api(settings: Settings, keys: Keys) -> ApiServices:
         queries=PostgresQueries(engine),
         tokens=PostgresTokens(engine),
         chargers=RayChargers(directory),
+        hosts=fleet,
         stats=stats,
         ping_redis=ping_redis,
         clock=_now,

@@ -1,4 +1,4 @@
-"""The HTTP client behind `cloudbay status` and `stations`: finds the running platform through its data folder."""
+"""The HTTP client behind the verbs that look at a platform: finds the running one through its data folder."""
 
 from __future__ import annotations
 
@@ -44,6 +44,10 @@ class ApiClient:
     def post(self, path: str, body: dict[str, object]) -> Any:
         """Return the JSON of a POST. Raises RefusedByApi, Unavailable."""
         return self._call("POST", path, json=body)
+
+    def put(self, path: str, body: dict[str, object]) -> Any:
+        """Return the JSON of a PUT. Raises RefusedByApi, Unavailable."""
+        return self._call("PUT", path, json=body)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:

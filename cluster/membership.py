@@ -14,8 +14,9 @@ from typing import Protocol
 
 from actors.errors import Unavailable
 from cluster.balance import moves
-from cluster.store.fleet import FleetState, Member
+from cluster.store.fleet import FleetState
 from cluster.store.fleet import PostgresFleet as FleetStore
+from cluster.store.views import Member
 
 log = logging.getLogger(__name__)
 

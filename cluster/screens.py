@@ -28,6 +28,25 @@ def status(answer: dict[str, Any], address: str) -> str:
     return "\n".join(lines)
 
 
+def hosts(answer: dict[str, Any]) -> str:
+    """Show the hosts and how much each holds."""
+    rows = [(host["hostId"], host["state"], host["partitions"]) for host in answer["hosts"]]
+    if answer["free"]:
+        rows.append(("(nobody)", "free", answer["free"]))
+    return _table(("host", "", "partitions"), rows)
+
+
+def as_wanted(answer: dict[str, Any]) -> bool:
+    """Tell whether as many hosts as wanted hold everything."""
+    serving = [host for host in answer["hosts"] if host["state"] == "serving" and host["partitions"]]
+    return len(answer["hosts"]) == len(serving) == answer["wanted"] and not answer["free"]
+
+
+def partitions(answer: dict[str, Any]) -> str:
+    """Show which host holds which partitions."""
+    return _table(("host", "partitions"), [(host["hostId"], host["ranges"] or "-") for host in answer["hosts"]])
+
+
 def stations(items: Sequence[dict[str, Any]]) -> str:
     """Show a list of stations."""
     rows = [

@@ -16,6 +16,7 @@ from actors.domain.token import KnownToken
 from cluster.store.views import (
     FleetCounts,
     FrameEntry,
+    Ownership,
     Page,
     StationDetail,
     StationSummary,
@@ -125,6 +126,16 @@ class ChargerDirectory(Protocol):
         """Take an admin's decisions; `create` registers a new station. Raises NotFound, Conflict, Unavailable."""
 
 
+class HostDirectory(Protocol):
+    """The hosts as the database knows them. Raises Unavailable."""
+
+    async def ownership(self) -> Ownership:
+        """Return who holds what."""
+
+    async def want_hosts(self, count: int) -> None:
+        """Ask for so many hosts from now on."""
+
+
 @dataclass(frozen=True)
 class FleetStats:
     """Counters of every host and gateway that answers, by its name."""
@@ -141,6 +152,7 @@ class ApiServices:
     queries: Queries
     tokens: TokenRegistry
     chargers: ChargerDirectory
+    hosts: HostDirectory
     stats: Callable[[], Awaitable[FleetStats]]
     ping_redis: Callable[[], Awaitable[None]]
     """Raises Unavailable when Redis does not answer."""

@@ -68,14 +68,18 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", response_model=ReadyOut, responses={503: {"model": ReadyOut}})
 async def readyz(services: Services, response: Response) -> ReadyOut:
     """Tell whether database, Redis, hosts and gateways answer; 503 when one does not."""
-    database, redis, stats = await asyncio.gather(
-        _outcome(services.queries.counts()), _outcome(services.ping_redis()), _outcome(services.stats())
+    database, redis, stats, owned = await asyncio.gather(
+        _outcome(services.queries.counts()),
+        _outcome(services.ping_redis()),
+        _outcome(services.stats()),
+        _outcome(services.hosts.ownership()),
     )
     settings = services.settings
     parts = {
         "database": database if isinstance(database, str) else "ok",
         "redis": redis if isinstance(redis, str) else "ok",
-        "hosts": stats if isinstance(stats, str) else _all_answer(len(stats.hosts), settings.hosts.count),
+        "hosts": stats if isinstance(stats, str) else _all_answer(len(stats.hosts), 1),
+        "partitions": owned if isinstance(owned, str) else _all_owned(len(owned.owners), settings.hosts.partitions),
         "gateways": stats if isinstance(stats, str) else _all_answer(len(stats.gateways), settings.gateway.count),
     }
     ready = all(state == "ok" for state in parts.values())
@@ -143,6 +147,10 @@ async def _outcome(part: Awaitable[T]) -> T | str:
 
 def _all_answer(answering: int, expected: int) -> str:
     return "ok" if answering >= expected else f"{answering} of {expected} answer"
+
+
+def _all_owned(owned: int, partitions: int) -> str:
+    return "ok" if owned == partitions else f"{owned} of {partitions} have a host"
 
 
 def _camel(members: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:

@@ -259,6 +259,30 @@ class TokenOut(TokenBase):
     id_token: str
 
 
+class HostsAsked(Asked):
+    """How many hosts there should be."""
+
+    count: Annotated[int, Field(ge=1, le=1000)]
+
+
+class HostOut(Wire):
+    """One host and what it holds."""
+
+    host_id: str
+    state: Literal["serving", "draining", "expired"]
+    partitions: int
+    ranges: str = Field(description="The partitions it holds, like `0-2047, 4000`.")
+
+
+class HostsOut(Wire):
+    """All hosts."""
+
+    wanted: int
+    partitions: int
+    free: int = Field(description="Partitions that nobody holds: between two owners, for a moment.")
+    hosts: list[HostOut]
+
+
 class StatusOut(Wire):
     """The platform in numbers."""
 

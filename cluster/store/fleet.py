@@ -22,17 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from actors.errors import Conflict, Fenced
 from cluster.store.engine import reachable
 from cluster.store.tables import fleet, hosts, partitions
+from cluster.store.views import Member, Ownership
 
 _LOCK: Final = 0x666C656574
 """The advisory lock of changes to the fleet ("fleet"): they are rare, so one at a time."""
-
-
-class Member(msgspec.Struct, frozen=True):
-    """A host with a lease; `expired` when the lease has run out and nobody has buried it yet."""
-
-    host_id: str
-    draining: bool
-    expired: bool
 
 
 class FleetState(msgspec.Struct, frozen=True):
@@ -124,6 +117,10 @@ class PostgresFleet:
         """Return the hosts that have a lease, expired or not."""
         async with reachable(), self._engine.connect() as connection:
             return await _members(connection)
+
+    async def ownership(self) -> Ownership:
+        """Return how many hosts are wanted, who there is, and who owns which partition."""
+        return Ownership(await self.hosts_wanted(), await self.members(), await self.owners())
 
     async def hosts_wanted(self) -> int | None:
         """Return how many hosts an operator has asked for, if ever."""

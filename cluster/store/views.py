@@ -7,7 +7,7 @@ Must not know: SQL, HTTP.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -123,6 +123,22 @@ class FrameEntry(msgspec.Struct, frozen=True):
     at: datetime
     direction: str
     data: str
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A host with a lease; `expired` when the lease has run out and nobody has buried it yet."""
+
+    host_id: str
+    draining: bool
+    expired: bool
+
+
+class Ownership(NamedTuple):
+    """How many hosts are wanted (None: as configured), who there is, and who owns which partition."""
+
+    wanted: int | None
+    members: list[Member]
+    owners: dict[int, str]
 
 
 class FleetCounts(msgspec.Struct, frozen=True):

@@ -16,6 +16,8 @@ from cluster.services import ApiServices, FleetStats
 from cluster.store.views import (
     FleetCounts,
     FrameEntry,
+    Member,
+    Ownership,
     Page,
     ReceivedMeterValues,
     StationDetail,
@@ -74,13 +76,16 @@ class MemoryPlatform:
         self.stations_asked: dict[str, object] = {}
         self.transactions_asked: dict[str, object] = {}
         self.closed = False
+        self.wanted: int | None = None
+        self.members = [Member("host-0", draining=False, expired=False), Member("host-1", draining=True, expired=False)]
+        self.owners = {**dict.fromkeys(range(4000), "host-0"), **dict.fromkeys(range(4000, 4096), "host-1")}
 
     def services(self, settings: Settings) -> ApiServices:
         """Return the bundle the API is built on."""
         ids = iter(f"id-{number}" for number in range(1_000_000))
         return ApiServices(
-            settings, self, self, self, self.fleet, self.ping, lambda: NOW, lambda: next(ids), TOKEN_KEY, PASSWORD_KEY,
-            self.close,
+            settings, self, self, self, self, self.fleet, self.ping, lambda: NOW, lambda: next(ids), TOKEN_KEY,
+            PASSWORD_KEY, self.close,
         )  # fmt: skip
 
     async def close(self) -> None:
@@ -98,6 +103,13 @@ class MemoryPlatform:
         hosts = {} if "hosts" in self.down else {"host-0": {"chargers": 3, "turns": 9, "lag_s": 0.001, "cpu_s": 1.5}}
         self.frames_in += 50
         return FleetStats(hosts, {"gateway-a": {"connected": 2, "frames_in": self.frames_in, "refused": {"path": 1}}})
+
+    async def ownership(self) -> Ownership:
+        self._reach("database")
+        return Ownership(self.wanted, self.members, self.owners)
+
+    async def want_hosts(self, count: int) -> None:
+        self.wanted = count
 
     async def counts(self) -> FleetCounts:
         self._reach("database")

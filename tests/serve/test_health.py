@@ -9,8 +9,14 @@ from tests.serve.fakes import MemoryPlatform
 
 async def test_ready_when_every_part_answers(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.get("/readyz")
-    parts = {"database": "ok", "redis": "ok", "hosts": "ok", "gateways": "ok"}
+    parts = {"database": "ok", "redis": "ok", "hosts": "ok", "partitions": "ok", "gateways": "ok"}
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "parts": parts})
+
+
+async def test_not_ready_while_partitions_have_no_host(anonymous: httpx.AsyncClient, platform: MemoryPlatform) -> None:
+    del platform.owners[7]
+    answer = await anonymous.get("/readyz")
+    assert (answer.status_code, answer.json()["parts"]["partitions"]) == (503, "4095 of 4096 have a host")
 
 
 @pytest.mark.parametrize(

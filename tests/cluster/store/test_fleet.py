@@ -10,7 +10,8 @@ from actors.domain.station import Station
 from actors.errors import Conflict, Fenced
 from actors.ports import Unit
 from cluster.store.charger_store import PostgresChargerStore
-from cluster.store.fleet import Member, PostgresFleet
+from cluster.store.fleet import PostgresFleet
+from cluster.store.views import Member
 
 LEASE_S = 60.0
 
