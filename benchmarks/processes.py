@@ -42,6 +42,14 @@ class Platform:
             answer: dict[str, Any] = client.get("/api/v1/status").raise_for_status().json()
         return answer
 
+    def pids(self, kind: str) -> set[int]:
+        """Return the processes of the `hosts` or the `gateways` that answer."""
+        return {int(member["pid"]) for member in self.status()[kind].values()}
+
+    def scale(self, hosts: int) -> None:
+        """Run so many hosts, and wait until they hold everything."""
+        cloudbay("hosts", "scale", str(hosts), "--data-dir", str(self.data_dir))
+
     def work(self) -> Work:
         """Return what has been done so far, and what it has cost."""
         status = self.status()

@@ -28,6 +28,9 @@ from cluster.store.queries import PostgresQueries
 from cluster.store.tokens import PostgresTokens
 from configs.settings import Settings
 
+_HOST_COMMAND_TIMEOUT_S = 8.0
+"""Below the gateways' patience with a host, so that a database that hangs ends in a CALLERROR and not in silence."""
+
 
 @dataclass(frozen=True)
 class HostServices:
@@ -80,7 +83,9 @@ def rules(settings: Settings) -> Rules:
 async def open_host(settings: Settings, host_id: str) -> HostServices:
     """Join the fleet with a new epoch and return a host that owns nothing yet."""
     stack = AsyncExitStack()
-    engine = make_engine(_database_url(settings), host_id, settings.database.pool_size)
+    engine = make_engine(
+        _database_url(settings), host_id, settings.database.pool_size, command_timeout_s=_HOST_COMMAND_TIMEOUT_S
+    )
     stack.push_async_callback(engine.dispose)
     fleet = PostgresFleet(engine)
     epoch = await fleet.join(host_id, settings.hosts.lease_s)

@@ -193,6 +193,9 @@ class EmbeddedValkey(ServerProcess):
         self._max_memory_mb = max_memory_mb
         self._config_file = self._folder / "valkey.conf"
         self._url_file = self._folder / "url"
+        self._address: tuple[int, str] | None = None
+        """Port and password, kept when the server is started again: its clients know them."""
+        self._served = False
 
     @property
     def url(self) -> str:
@@ -209,7 +212,8 @@ class EmbeddedValkey(ServerProcess):
         self._url_file.unlink(missing_ok=True)
 
     def _command(self) -> list[str]:
-        port, password = self._wanted_port or _free_port(), secrets.token_urlsafe(24)
+        self._address = self._address or (self._wanted_port or _free_port(), secrets.token_urlsafe(24))
+        port, password = self._address
         config = {
             "bind": "127.0.0.1",
             "port": port,
@@ -230,12 +234,16 @@ class EmbeddedValkey(ServerProcess):
     def _ready(self) -> bool:
         try:
             with redis.Redis.from_url(self.url, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
-                return bool(client.ping())
+                self._served = bool(client.ping())
+                return self._served
         except redis.RedisError:  # refused, still loading, or a stranger's server on our port: then ours ends
             return False
 
     def _passing_fault(self, log_tail: str) -> bool:
-        return self._wanted_port == 0 and "Address already in use" in log_tail  # somebody was faster
+        somebody_was_faster = self._wanted_port == 0 and "Address already in use" in log_tail
+        if somebody_was_faster and not self._served:
+            self._address = None  # nobody has been told of it
+        return somebody_was_faster
 
     def _stop_requests(self) -> list[tuple[signal.Signals, float]]:
         return [(signal.SIGTERM, 30.0)]

@@ -7,6 +7,7 @@ Must not know: which server it is. Calls block; from a running event loop use a 
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import os
@@ -15,6 +16,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 START_TIMEOUT_S = 300.0  # recovery after a crash may replay gigabytes; a server that exits is noticed at once
 KILL_TIMEOUT_S = 10.0
 POLL_S = 0.05
+WATCH_S = 0.5
 
 
 class EmbeddedServerError(RuntimeError):
@@ -34,7 +37,7 @@ class ServerProcess(ABC):
     """A server and its folder. Restartable; for one thread at a time."""
 
     def __init__(self, name: str, folder: Path, binary: Path) -> None:
-        self._name = name
+        self.name = name
         self._folder = folder.resolve()
         self._binary = binary
         self._log_file = self._folder / f"{name}.log"
@@ -67,13 +70,13 @@ class ServerProcess(ABC):
         except PermissionError as error:
             self.stop()
             raise EmbeddedServerError(
-                f"{self._name}: no access to {error.filename}: it is another user's. Start as the user who started on "
+                f"{self.name}: no access to {error.filename}: it is another user's. Start as the user who started on "
                 f"this folder before, or change the owner of {self._folder}, or choose another data_dir."
             ) from error
         except BaseException:
             self.stop()
             raise
-        log.info("embedded server started", extra={"server": self._name, "folder": str(self._folder)})
+        log.info("embedded server started", extra={"server": self.name, "folder": str(self._folder)})
         return self.url
 
     def stop(self) -> None:
@@ -96,7 +99,7 @@ class ServerProcess(ABC):
         except BlockingIOError:
             os.close(lock)
             raise EmbeddedServerError(
-                f"{self._name}: another platform is running on {self._folder}; stop it, or choose another data_dir"
+                f"{self.name}: another platform is running on {self._folder}; stop it, or choose another data_dir"
             ) from None
         self._lock = lock
 
@@ -104,7 +107,7 @@ class ServerProcess(ABC):
         for process in psutil.process_iter(["cmdline"]):
             command = process.info["cmdline"]
             if command and Path(command[0]).name == self._binary.name and self._marker() in command:
-                log.warning("replacing orphaned server", extra={"server": self._name, "pid": process.pid})
+                log.warning("replacing orphaned server", extra={"server": self.name, "pid": process.pid})
                 self._end(process)
 
     def _end(self, process: psutil.Process) -> None:
@@ -115,14 +118,14 @@ class ServerProcess(ABC):
                 process.send_signal(request)
                 if _gone_within(patience_s, family):
                     return
-                log.warning("server does not stop", extra={"server": self._name, "signal": request.name})
+                log.warning("server does not stop", extra={"server": self.name, "signal": request.name})
         except psutil.NoSuchProcess:
-            log.info("server was gone already", extra={"server": self._name})
+            log.info("server was gone already", extra={"server": self.name})
         for member in family:
             if _alive(member):
                 member.kill()
         if not _gone_within(KILL_TIMEOUT_S, family):
-            raise EmbeddedServerError(f"{self._name}: process {process.pid} does not end on SIGKILL; the disk may hang")
+            raise EmbeddedServerError(f"{self.name}: process {process.pid} does not end on SIGKILL; the disk may hang")
 
     def _launch(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -133,10 +136,10 @@ class ServerProcess(ABC):
                 if self._ready():
                     return
                 if time.monotonic() > deadline:
-                    raise EmbeddedServerError(f"{self._name}: not ready in {START_TIMEOUT_S:.0f} s\n{self.log_tail()}")
+                    raise EmbeddedServerError(f"{self.name}: not ready in {START_TIMEOUT_S:.0f} s\n{self.log_tail()}")
                 time.sleep(POLL_S)
             if not self._passing_fault(self.log_tail()) or time.monotonic() > deadline:
-                raise EmbeddedServerError(f"{self._name}: ended while starting\n{self.log_tail()}")
+                raise EmbeddedServerError(f"{self.name}: ended while starting\n{self.log_tail()}")
             time.sleep(POLL_S)
 
     def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -185,6 +188,20 @@ class ServerProcess(ABC):
     @abstractmethod
     def _stop_requests(self) -> list[tuple[signal.Signals, float]]:
         """Return the signals that ask the server to stop, mildest first, each with the seconds it may take."""
+
+
+async def keep_running(server: ServerProcess, closing: asyncio.Event) -> None:
+    """Start a server again whenever it has died, until `closing` is set."""
+    while not closing.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(closing.wait(), WATCH_S)
+        if closing.is_set() or server.running:
+            continue
+        log.error("embedded server died and is started again", extra={"server": server.name})
+        try:
+            await asyncio.to_thread(server.start)
+        except EmbeddedServerError as error:
+            log.error("embedded server does not start", extra={"server": server.name, "reason": str(error)})  # noqa: TRY400
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -19,6 +19,7 @@ from cluster import runtime
 from cluster.embedded import EmbeddedPostgres, EmbeddedValkey
 from cluster.fleet import Fleet
 from cluster.keys import Keys, load_keys
+from cluster.server_process import ServerProcess, keep_running
 from cluster.store.engine import make_engine
 from cluster.store.fleet import PostgresFleet
 from cluster.store.gateways import PostgresGateways
@@ -96,13 +97,13 @@ async def _databases(settings: Settings, stack: AsyncExitStack, screen: Screen) 
     database, redis = settings.database, settings.redis
     if database.url is None:
         async with screen.step("PostgreSQL") as remark:
-            postgres = EmbeddedPostgres(settings.data_dir)
-            database = database.model_copy(update={"url": await _start(postgres.start, postgres.stop, stack)})
+            url = await _start(EmbeddedPostgres(settings.data_dir), stack)
+            database = database.model_copy(update={"url": url})
             remark("embedded")
     if redis.url is None:
         async with screen.step("Valkey") as remark:
-            valkey = EmbeddedValkey(settings.data_dir, redis.port, redis.max_memory_mb)
-            redis = redis.model_copy(update={"url": await _start(valkey.start, valkey.stop, stack)})
+            url = await _start(EmbeddedValkey(settings.data_dir, redis.port, redis.max_memory_mb), stack)
+            redis = redis.model_copy(update={"url": url})
             remark("embedded")
     async with screen.step("schema") as remark:
         applied = await migrate(str(database.url))
@@ -110,9 +111,19 @@ async def _databases(settings: Settings, stack: AsyncExitStack, screen: Screen) 
     return settings.model_copy(update={"database": database, "redis": redis})
 
 
-async def _start(start: Callable[[], str], stop: Callable[[], None], stack: AsyncExitStack) -> str:
-    stack.push_async_callback(asyncio.to_thread, stop)
-    return await asyncio.to_thread(start)
+async def _start(server: ServerProcess, stack: AsyncExitStack) -> str:
+    """Start a server and start it again whenever it dies, until the stack is closed."""
+    stack.push_async_callback(asyncio.to_thread, server.stop)
+    url = await asyncio.to_thread(server.start)
+    closing = asyncio.Event()
+    keeper = asyncio.create_task(keep_running(server, closing))
+
+    async def let_go() -> None:
+        closing.set()
+        await keeper
+
+    stack.push_async_callback(let_go)
+    return url
 
 
 async def _fleet(settings: Settings, keys: Keys, stack: AsyncExitStack, screen: Screen) -> Fleet:

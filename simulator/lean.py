@@ -74,7 +74,7 @@ class Load:
             raise ValueError(f"the address must look like ws://host:9000/ocpp, not {settings.to!r}")
         self._host, self._tls = url.hostname, url.scheme == "wss"
         self._port = url.port or (443 if self._tls else 80)
-        self._plan = Plan(
+        self.plan = Plan(
             url,
             password=settings.password,
             sample_s=settings.sample_s,
@@ -83,8 +83,8 @@ class Load:
             on_ready=self._on_ready,
         )
         charging = round(settings.stations * settings.charging_share)
-        self._stations = [
-            LeanStation(self._plan, n, settings.id_pattern % n, charging=n < charging) for n in range(settings.stations)
+        self.stations = [
+            LeanStation(self.plan, n, settings.id_pattern % n, charging=n < charging) for n in range(settings.stations)
         ]
         self._sources = settings.sources or _loopback_sources(self._host, settings.stations)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,15 +95,10 @@ class Load:
 
         Raises ConnectionError when no station at all got ready within `connect_timeout_s`.
         """
-        settings, plan = self.settings, self._plan
+        settings, plan = self.settings, self.plan
         begin = time.perf_counter()
-        self._start(self._ramp())
-        try:
-            async with asyncio.timeout(settings.connect_timeout_s):
-                await self._all_ready.wait()
-        except TimeoutError:
-            if not plan.ready:
-                raise ConnectionError(plan.last_problem or f"no station got ready at {settings.to}") from None
+        await self.connect()
+        if plan.ready < settings.stations:
             progress(f"only {plan.ready} of {settings.stations} stations are ready; measuring these")
         ready_seconds = time.perf_counter() - begin
         progress(f"{plan.ready} stations ready after {ready_seconds:.1f} s; measuring for {settings.seconds:g} s")
@@ -111,19 +106,34 @@ class Load:
         cpu, begin = time.process_time(), time.perf_counter()
         await asyncio.sleep(settings.seconds)
         result = self._result(time.perf_counter() - begin, time.process_time() - cpu, ready_seconds)
-        await self._stop()
+        await self.stop()
         return result
 
-    async def _stop(self) -> None:
-        self._plan.running = False
+    async def connect(self) -> None:
+        """Connect and boot every station, or as many as get ready in time; they report from then on.
+
+        Raises ConnectionError when no station at all got ready within `connect_timeout_s`.
+        """
+        self._start(self._ramp())
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout_s):
+                await self._all_ready.wait()
+        except TimeoutError:
+            if not self.plan.ready:
+                problem = self.plan.last_problem or f"no station got ready at {self.settings.to}"
+                raise ConnectionError(problem) from None
+
+    async def stop(self) -> None:
+        """Disconnect every station."""
+        self.plan.running = False
         for task in self._tasks:
             task.cancel()
-        for station in self._stations:
+        for station in self.stations:
             station.close()
         await asyncio.sleep(0)
 
     def _on_ready(self) -> None:
-        if self._plan.ready == len(self._stations):
+        if self.plan.ready == len(self.stations):
             self._all_ready.set()
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
@@ -133,7 +143,7 @@ class Load:
 
     async def _ramp(self) -> None:
         begin = time.perf_counter()
-        for n, station in enumerate(self._stations):
+        for n, station in enumerate(self.stations):
             ahead_s = n / self.settings.connect_rate - (time.perf_counter() - begin)
             if ahead_s > 0.01:
                 await asyncio.sleep(ahead_s)
@@ -150,18 +160,18 @@ class Load:
                 local_addr=(source, 0) if source else None,
             )
         except OSError as error:
-            self._plan.last_problem = f"cannot connect to {self._host}:{self._port}: {error}"
+            self.plan.last_problem = f"cannot connect to {self._host}:{self._port}: {error}"
             self._start(self._reconnect(station))
 
     async def _reconnect(self, station: LeanStation) -> None:
         await asyncio.sleep(random.uniform(1, 3))
-        if self._plan.running:
+        if self.plan.running:
             await self._connect(station)
 
     def _result(self, seconds: float, cpu_seconds: float, ready_seconds: float) -> LeanResult:
-        plan = self._plan
+        plan = self.plan
         return LeanResult(
-            stations=len(self._stations),
+            stations=len(self.stations),
             ready=plan.ready,
             answered=plan.answered,
             errors=plan.errors,

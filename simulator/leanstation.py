@@ -82,6 +82,7 @@ class LeanStation(asyncio.Protocol):
 
     __slots__ = (
         "_accept",
+        "_at",
         "_charging",
         "_pending",
         "_plan",
@@ -100,7 +101,7 @@ class LeanStation(asyncio.Protocol):
         self._charging = charging
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._accept = self._rest = self._pending = b""
+        self._accept = self._rest = self._pending = self._at = b""
         self._sent_at = 0.0
         self._seq_no = -1
         self._ready = False
@@ -126,6 +127,21 @@ class LeanStation(asyncio.Protocol):
                 plan.last_problem or f"{self.identity}: connection lost: {exc or 'closed by the server'}"
             )
             plan.reconnect(self)
+
+    @property
+    def transaction_id(self) -> str:
+        """The transaction of this run."""
+        return f"{self._plan.run_id.decode()}-{self.number}"
+
+    @property
+    def acknowledged(self) -> int:
+        """The highest sequence number that was answered, -1 before the first; all lower ones were answered too."""
+        return self._seq_no - 1 if self._pending else self._seq_no
+
+    def drop(self) -> None:
+        """Lose the connection as a cut cable does."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def close(self) -> None:
         """Leave without a word about the transaction."""
@@ -232,7 +248,7 @@ class LeanStation(asyncio.Protocol):
             self._timer = None
 
     def _next(self) -> None:
-        """Send the next message; an unanswered one keeps its seqNo and its message id."""
+        """Send the next message; an unanswered event is sent again to the letter (E13.FR.02)."""
         plan = self._plan
         if not self._ready:
             station = {"vendorName": "CloudBay", "model": "Lean", "serialNumber": self.identity[:25]}
@@ -240,16 +256,17 @@ class LeanStation(asyncio.Protocol):
             return
         if not self._pending:
             self._seq_no += 1
+            self._at = plan.timestamps.now()
         if not self._charging:
             self._call(b"h", "Heartbeat", {})
             return
-        now, transaction_id = plan.timestamps.now(), b"%b-%d" % (plan.run_id, self.number)
+        at, transaction_id = self._at, self.transaction_id.encode()
         if self._seq_no == 0:
-            self._call(b"t", "TransactionEvent", self._started(now.decode(), transaction_id.decode()))
+            self._call(b"t", "TransactionEvent", self._started(at.decode(), transaction_id.decode()))
             return
         self._pending = b"%b-%d" % (transaction_id, self._seq_no)
         self._sent_at = time.perf_counter()
-        self._write(frame(_UPDATED % (self._pending, now, self._seq_no, transaction_id, now, self._seq_no * 3)))
+        self._write(frame(_UPDATED % (self._pending, at, self._seq_no, transaction_id, at, self._seq_no * 3)))
 
     def _started(self, now: str, transaction_id: str) -> dict[str, object]:
         return {

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from actors.errors import BadRequest, Unavailable
+from actors.errors import BadRequest, CloudBayError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +68,21 @@ def make_engine(
 
 @asynccontextmanager
 async def driver_connection(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
-    """Lend a pooled connection as asyncpg's own, for what is too hot for another layer."""
+    """Lend a pooled connection as asyncpg's own, for what is too hot for another layer.
+
+    It is lent again only when its state is known. After a BEGIN that timed out asyncpg takes the next transaction for a
+    nested one: its COMMIT would release a savepoint, say so, and be lost with the connection.
+    """
     async with engine.connect() as connection:
         raw = await connection.get_raw_connection()
         driver = raw.driver_connection
         assert isinstance(driver, asyncpg.Connection)  # noqa: S101 - the engine is ours
-        yield driver
+        try:
+            yield driver
+        except BaseException as error:
+            if not (blames_content(error) or isinstance(error, CloudBayError)):
+                await connection.invalidate()
+            raise
 
 
 @asynccontextmanager

@@ -14,11 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from cluster.embedded import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey
-from cluster.server_process import ServerProcess
+from cluster.server_process import ServerProcess, keep_running
 
 Start = Callable[[ServerProcess], str]
 PLATFORM = """
@@ -246,3 +248,29 @@ def test_stop_is_harmless_when_nothing_runs(tmp_path: Path) -> None:
     EmbeddedValkey(tmp_path).stop()
     with pytest.raises(EmbeddedServerError, match="never started"):
         _ = EmbeddedValkey(tmp_path).url
+
+
+async def test_a_server_that_dies_is_started_again_where_its_clients_know_it(tmp_path: Path) -> None:
+    server = EmbeddedValkey(tmp_path)
+    url, closing = server.start(), asyncio.Event()
+    keeper = asyncio.create_task(keep_running(server, closing))
+    try:
+        for process in psutil.process_iter(["cmdline"]):
+            if str(tmp_path / "valkey" / "valkey.conf") in (process.info["cmdline"] or []):
+                process.kill()
+                process.wait(10)
+        async with asyncio.timeout(30):
+            while not await asyncio.to_thread(answers, url):  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.05)
+    finally:
+        closing.set()
+        await keeper
+        server.stop()
+
+
+def answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False

@@ -42,7 +42,7 @@ class Running:
 
     def pids(self, kind: str) -> set[int]:
         """Return the processes of the `hosts` or the `gateways` that answer."""
-        return {int(member["pid"]) for member in self.get("/status")[kind].values()}
+        return self.platform.pids(kind)
 
 
 def eventually(look: Callable[[], T | None], within_s: float = 30.0) -> T:

@@ -1,7 +1,10 @@
 """A database that goes away and comes back is told as Unavailable, and needs no restart of ours."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from actors.domain.station import Station
@@ -31,6 +34,57 @@ async def test_a_restart_of_the_database_is_an_outage_and_then_nothing(tmp_path:
         server.start()
         assert await store.commit([unit]) == frozenset()
         await engine.dispose()
+    finally:
+        server.stop()
+
+
+@contextmanager
+def frozen(server: EmbeddedPostgres) -> Iterator[None]:
+    """Stop every process of the server while the block runs."""
+    marker = str(Path(server.url.split("host=")[1].replace("%2F", "/")) / "data")
+    processes = [p for p in psutil.process_iter(["cmdline"]) if marker in (p.info["cmdline"] or [])]
+    family = [member for process in processes for member in (process, *process.children(recursive=True))]
+    assert family
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            process.resume()
+
+
+@pytest.mark.parametrize("layer", ["driver", "SQLAlchemy"])
+async def test_a_commit_after_one_that_timed_out_is_stored_and_not_taken_for_a_nested_one(
+    tmp_path: Path, layer: str
+) -> None:
+    """Else it would be acknowledged, and rolled back with its connection."""
+    server = EmbeddedPostgres(tmp_path)
+    try:
+        url = server.start()
+        await migrate(url)
+        engine, others = make_engine(url, "hangs", pool_size=1, command_timeout_s=0.5), make_engine(url, "looks")
+        fleet = PostgresFleet(engine)
+        store = PostgresChargerStore(engine, "a", await fleet.join("a", 60))
+
+        async def write(number: int) -> None:
+            if layer == "driver":
+                await store.commit([Unit(f"CP-{number}", [Station(f"CP-{number}")])])
+            else:
+                await fleet.want_hosts(number)
+
+        await write(1)
+        with frozen(server), pytest.raises(Unavailable):
+            await write(2)
+        await write(3)
+        await write(4)
+        stored = await PostgresChargerStore(others, "a", 1).load(["CP-3", "CP-4"])
+        if layer == "driver":
+            assert all(snapshot.station is not None for snapshot in stored.values())
+        else:
+            assert await PostgresFleet(others).hosts_wanted() == 4
+        await engine.dispose()
+        await others.dispose()
     finally:
         server.stop()
 

@@ -1,0 +1,20 @@
+"""Every fault once, under load, on a whole platform: what was acknowledged is stored once, whatever happened."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.e2e.running import Running
+from tests.faults.faults import FAULTS, Scene, inflict
+from tests.faults.witnesses import Witnesses
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("name", FAULTS)
+async def test_nothing_acknowledged_is_lost_or_doubled(running: Running, name: str) -> None:
+    witnesses = Witnesses(running.platform, 100, 0.5, name.replace(" ", "-"))
+    await witnesses.begin()
+    await inflict(name, Scene(running.platform, witnesses, random.Random(7), long=False))
+    await witnesses.end()

@@ -1,0 +1,1 @@
+"""Faults on a running platform, and witnesses of what it owes its stations afterwards."""

@@ -1,0 +1,208 @@
+"""What can go wrong, each as a function that does it to a running platform and lets it heal.
+
+A fault names whether it may cost sockets, CALLERRORs, both or neither: what it must not cost is a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
+
+import psutil
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from benchmarks.processes import Platform
+from tests.faults.garbage import garbage
+from tests.faults.witnesses import Witnesses
+
+LEASE_S = 5.0
+
+
+class Scene(NamedTuple):
+    """Where a fault happens."""
+
+    platform: Platform
+    witnesses: Witnesses
+    dice: random.Random
+    long: bool
+    """Whether outages take as long as real ones (20 s), or just long enough to show."""
+
+
+Act = Callable[[Scene], Awaitable[None]]
+
+
+class Fault(NamedTuple):
+    """One way to hurt a platform, and what it may cost its stations."""
+
+    act: Act
+    may_disconnect: bool = False
+    may_refuse: bool = False
+
+
+async def kill_a_host(scene: Scene) -> None:
+    """SIGKILL one host."""
+    kill([scene.dice.choice(hosts(scene.platform))])
+
+
+async def kill_all_hosts(scene: Scene) -> None:
+    """SIGKILL every host at once."""
+    kill(hosts(scene.platform))
+
+
+async def kill_the_gateways(scene: Scene) -> None:
+    """SIGKILL every gateway: its sockets are gone with it."""
+    kill(await asyncio.to_thread(scene.platform.pids, "gateways"))
+
+
+async def kill_the_api(scene: Scene) -> None:
+    """SIGKILL the API's replicas, and then what controls them."""
+    for name in ("ray::ServeReplica", "ray::ServeController"):
+        kill(process.pid for process in family(scene.platform) if _title(process).startswith(name))
+        await asyncio.sleep(0.5)
+
+
+async def freeze_a_host(scene: Scene) -> None:
+    """SIGSTOP one host beyond its lease, and let it go on as if nothing had been."""
+    await _freeze([scene.dice.choice(hosts(scene.platform))], LEASE_S * 2.5)
+
+
+async def freeze_the_database(scene: Scene) -> None:
+    """SIGSTOP PostgreSQL with all its processes."""
+    await _freeze(_server(scene.platform, "postgres"), 20 if scene.long else 10)
+
+
+async def crash_the_database(scene: Scene) -> None:
+    """SIGKILL PostgreSQL; it recovers from its log."""
+    kill(_server(scene.platform, "postgres"))
+
+
+async def freeze_valkey(scene: Scene) -> None:
+    """SIGSTOP Valkey: charging must not notice."""
+    await _freeze(_server(scene.platform, "valkey-server"), 20 if scene.long else 4)
+
+
+async def crash_valkey(scene: Scene) -> None:
+    """SIGKILL Valkey."""
+    kill(_server(scene.platform, "valkey-server"))
+
+
+async def scale(scene: Scene) -> None:
+    """Run four hosts, then two, waiting each time until they hold everything."""
+    for count in (4, 2):
+        await asyncio.to_thread(scene.platform.scale, count)
+
+
+async def storm(scene: Scene) -> None:
+    """Cut all connections at once; all stations come back within three seconds."""
+    scene.witnesses.drop_all()
+
+
+async def send_garbage(scene: Scene) -> None:
+    """Send frames that nobody should send, over a socket of their own."""
+    uri = f"{scene.platform.stations}/GARBAGE-{scene.dice.randrange(1000)}"
+    answered, frames = 0, garbage(scene.dice, 5000 if scene.long else 1000)
+    while frames:
+        async with connect(uri, subprotocols=[Subprotocol("ocpp2.0.1")], max_size=None) as socket:
+            answered += await _throw(socket, frames)
+    assert answered > 0, "garbage that begins like a CALL gets a CALLERROR"
+
+
+FAULTS = {
+    "kill a host": Fault(kill_a_host),
+    "kill all hosts": Fault(kill_all_hosts),
+    "kill the gateways": Fault(kill_the_gateways, may_disconnect=True),
+    "kill the API": Fault(kill_the_api),
+    "freeze a host": Fault(freeze_a_host, may_refuse=True),
+    "freeze the database": Fault(freeze_the_database, may_refuse=True),
+    "crash the database": Fault(crash_the_database, may_refuse=True),
+    "freeze Valkey": Fault(freeze_valkey),
+    "crash Valkey": Fault(crash_valkey),
+    "scale": Fault(scale),
+    "storm": Fault(storm, may_disconnect=True),
+    "garbage": Fault(send_garbage),
+}
+
+
+async def inflict(name: str, scene: Scene, within_s: float = 60.0) -> None:
+    """Let a fault happen, wait until every station is served again, and check that it cost no more than it may."""
+    fault, witnesses = FAULTS[name], scene.witnesses
+    disconnects, refusals = witnesses.disconnects, witnesses.refusals
+    await fault.act(scene)
+    await witnesses.all_go_on(within_s)
+    assert fault.may_disconnect or witnesses.disconnects == disconnects, f"{name}: sockets were closed"
+    assert fault.may_refuse or witnesses.refusals == refusals, f"{name}: events were refused"
+
+
+def hosts(platform: Platform) -> list[int]:
+    """Return the processes of the hosts."""
+    return [process.pid for process in family(platform) if _title(process).startswith("ray::HostActor")]
+
+
+def family(platform: Platform) -> list[psutil.Process]:
+    """Return every process of a platform."""
+    return psutil.Process(platform.pid).children(recursive=True)
+
+
+def kill(pids: Iterable[int]) -> None:
+    """SIGKILL processes; one that has ended by itself meanwhile is none to worry about."""
+    for pid in list(pids):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+async def _freeze(pids: Iterable[int], seconds: float) -> None:
+    frozen = [psutil.Process(pid) for pid in pids]
+    for process in frozen:
+        process.suspend()
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        for process in frozen:
+            process.resume()
+
+
+def _server(platform: Platform, name: str) -> list[int]:
+    """Return an embedded server's process and its children, the parent first."""
+    for process in psutil.Process(platform.pid).children():
+        if process.name() == name:
+            return [process.pid, *(child.pid for child in process.children(recursive=True))]
+    raise AssertionError(f"{name} is not running")
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        command = process.cmdline()
+    except psutil.NoSuchProcess:
+        return ""
+    return command[0] if command else ""
+
+
+async def _throw(socket: ClientConnection, frames: list[bytes | str]) -> int:
+    """Send frames until all are gone or the gateway closes, as it must for broken UTF-8; return the answers."""
+    answers = 0
+
+    async def listen() -> None:
+        nonlocal answers
+        async for message in socket:
+            answers += json.loads(message)[0] == 4
+
+    listening = asyncio.create_task(listen())
+    try:
+        while frames:
+            await socket.send(frames[-1], text=True)
+            frames.pop()
+        await asyncio.sleep(0.5)
+    except ConnectionClosed:
+        frames.pop()
+    finally:
+        listening.cancel()
+    return answers
