@@ -18,6 +18,8 @@ from typing import Any
 import httpx
 import psutil
 
+from cluster.screens import as_wanted
+
 _READY_WITHIN_S = 180.0
 
 
@@ -45,6 +47,15 @@ class Platform:
     def pids(self, kind: str) -> set[int]:
         """Return the processes of the `hosts` or the `gateways` that answer."""
         return {int(member["pid"]) for member in self.status()[kind].values()}
+
+    def whole(self) -> bool:
+        """Tell whether as many hosts and gateways as wanted are there, and every partition is held."""
+        with self.client() as client:
+            answer = client.get("/readyz")
+            hosts = client.get("/api/v1/hosts")
+        if answer.status_code != 200 or hosts.status_code != 200:
+            return False
+        return as_wanted(hosts.json())
 
     def scale(self, hosts: int) -> None:
         """Run so many hosts, and wait until they hold everything."""

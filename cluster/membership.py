@@ -12,7 +12,7 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from actors.errors import Unavailable
+from actors.errors import Fenced, Unavailable
 from cluster.balance import moves
 from cluster.store.fleet import FleetState
 from cluster.store.fleet import PostgresFleet as FleetStore
@@ -73,6 +73,8 @@ class Membership:
         while True:
             try:
                 await self.beat()
+            except Fenced:
+                raise
             except Unavailable as error:
                 self._steady_since = None
                 log.warning("lease not renewed", extra={"host_id": self.host_id, "reason": str(error)})

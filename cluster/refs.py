@@ -150,11 +150,17 @@ class RayPeers:
 
     async def dead(self, host_id: str) -> bool:
         """Tell whether a host's process is known to be gone; False when it is only silent."""
+        if not await self._gone(host_id):
+            return False
+        # The handle may have been one of an actor that was ended and made anew under the same name.
+        self._directory.forget(host_id)
+        return await self._gone(host_id)
+
+    async def _gone(self, host_id: str) -> bool:
         try:
             handle = await asyncio.to_thread(self._directory.resolve, host_id)
             await asyncio.wait_for(handle.ping.remote(), _DEAD_WITHIN_S)
         except (RayActorError, ValueError):
-            self._directory.forget(host_id)
             return True
         except (RayError, TimeoutError):
             return False

@@ -116,7 +116,7 @@ async def test_a_host_that_slept_beyond_its_lease_is_replaced_and_learns_it(worl
             await world.beats("a", times=1)
             await asyncio.sleep(0.02)
     with pytest.raises(Fenced):
-        await sleeper.beat()
+        await asyncio.wait_for(sleeper.run(), 5)
 
 
 async def test_after_an_outage_of_the_database_nobody_is_buried_who_comes_back(world: World) -> None:

@@ -10,19 +10,21 @@ import json
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import httpx
 import psutil
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.client import connect
+from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
 from benchmarks.processes import Platform
-from tests.faults.garbage import garbage
+from tests.faults.garbage import broken_text, garbage
 from tests.faults.witnesses import Witnesses
 
 LEASE_S = 5.0
+_RUBBISH_STATIONS = 10
 
 
 class Scene(NamedTuple):
@@ -105,13 +107,27 @@ async def storm(scene: Scene) -> None:
 
 
 async def send_garbage(scene: Scene) -> None:
-    """Send frames that nobody should send, over a socket of their own."""
-    uri = f"{scene.platform.stations}/GARBAGE-{scene.dice.randrange(1000)}"
-    answered, frames = 0, garbage(scene.dice, 5000 if scene.long else 1000)
-    while frames:
-        async with connect(uri, subprotocols=[Subprotocol("ocpp2.0.1")], max_size=None) as socket:
-            answered += await _throw(socket, frames)
-    assert answered > 0, "garbage that begins like a CALL gets a CALLERROR"
+    """Send frames that nobody should send, over ten sockets of their own, and end each with a frame that closes it."""
+    count = (5000 if scene.long else 1000) // _RUBBISH_STATIONS
+    uris = [f"{scene.platform.stations}/GARBAGE-{number}" for number in range(_RUBBISH_STATIONS)]
+    answers = await asyncio.gather(*(_throw(uri, garbage(scene.dice, count), scene.dice) for uri in uris))
+    assert all(answers), "garbage that begins like a CALL gets a CALLERROR"
+
+
+async def _throw(uri: str, frames: Sequence[str], dice: random.Random) -> int:
+    """Send frames and then broken text; return how many CALLERRORs came."""
+    async with connect(uri, subprotocols=[Subprotocol("ocpp2.0.1")], max_size=None) as socket:
+        for frame in frames:
+            await socket.send(frame)
+        await socket.send(json.dumps([2, "last", "Heartbeat", {}]))
+        refused = 0
+        async with asyncio.timeout(60):
+            while (answer := json.loads(await socket.recv()))[1] != "last":
+                refused += answer[0] == 4
+        await socket.send(broken_text(dice), text=True)
+        await socket.wait_closed()
+        assert socket.close_code == CloseCode.INVALID_DATA, socket.close_code
+    return refused
 
 
 FAULTS = {
@@ -131,13 +147,23 @@ FAULTS = {
 
 
 async def inflict(name: str, scene: Scene, within_s: float = 60.0) -> None:
-    """Let a fault happen, wait until every station is served again, and check that it cost no more than it may."""
+    """Let a fault happen and heal: every station is served, the fleet whole again, and it cost no more than it may."""
     fault, witnesses = FAULTS[name], scene.witnesses
     disconnects, refusals = witnesses.disconnects, witnesses.refusals
     await fault.act(scene)
     await witnesses.all_go_on(within_s)
+    async with asyncio.timeout(within_s):
+        while not await _whole(scene.platform):  # noqa: ASYNC110 - the facts are in other processes
+            await asyncio.sleep(0.2)
     assert fault.may_disconnect or witnesses.disconnects == disconnects, f"{name}: sockets were closed"
     assert fault.may_refuse or witnesses.refusals == refusals, f"{name}: events were refused"
+
+
+async def _whole(platform: Platform) -> bool:
+    try:
+        return await asyncio.to_thread(platform.whole)
+    except httpx.TransportError:
+        return False
 
 
 def hosts(platform: Platform) -> list[int]:
@@ -184,25 +210,3 @@ def _title(process: psutil.Process) -> str:
     except psutil.NoSuchProcess:
         return ""
     return command[0] if command else ""
-
-
-async def _throw(socket: ClientConnection, frames: list[bytes | str]) -> int:
-    """Send frames until all are gone or the gateway closes, as it must for broken UTF-8; return the answers."""
-    answers = 0
-
-    async def listen() -> None:
-        nonlocal answers
-        async for message in socket:
-            answers += json.loads(message)[0] == 4
-
-    listening = asyncio.create_task(listen())
-    try:
-        while frames:
-            await socket.send(frames[-1], text=True)
-            frames.pop()
-        await asyncio.sleep(0.5)
-    except ConnectionClosed:
-        frames.pop()
-    finally:
-        listening.cancel()
-    return answers
