@@ -89,14 +89,15 @@ class Work:
 
 
 @contextmanager
-def platform(data_dir: Path) -> Iterator[Platform]:
-    """Run `cloudbay up` on free ports."""
+def platform(data_dir: Path, **settings: object) -> Iterator[Platform]:
+    """Run `cloudbay up` on free ports; `settings` are more keys, as `gateway__count=6`."""
     gateway, api = free_port(), free_port()
     environment = {
         **os.environ,
         "CLOUDBAY_GATEWAY__PORT": str(gateway),
         "CLOUDBAY_API__PORT": str(api),
         "CLOUDBAY_LOG__LEVEL": "warning",
+        **{f"CLOUDBAY_{key.upper()}": str(value) for key, value in settings.items()},
     }
     began = time.monotonic()
     command = [sys.executable, "-m", "cluster", "up", "--data-dir", str(data_dir)]

@@ -42,6 +42,8 @@ class LeanSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 0.0
     connect_rate: float = 1000.0
     connect_timeout_s: float = 120.0
+    reconnect_s: tuple[float, float] = (1.0, 3.0)
+    """How long a station waits before it comes back: anything between."""
     sources: tuple[str, ...] = ()
 
 
@@ -164,7 +166,7 @@ class Load:
             self._start(self._reconnect(station))
 
     async def _reconnect(self, station: LeanStation) -> None:
-        await asyncio.sleep(random.uniform(1, 3))
+        await asyncio.sleep(random.uniform(*self.settings.reconnect_s))
         if self.plan.running:
             await self._connect(station)
 

@@ -138,10 +138,16 @@ class LeanStation(asyncio.Protocol):
         """The highest sequence number that was answered, -1 before the first; all lower ones were answered too."""
         return self._seq_no - 1 if self._pending else self._seq_no
 
+    @property
+    def admitted(self) -> bool:
+        """Whether the platform has answered this socket's handshake."""
+        return self._transport is not None and not self._accept
+
     def drop(self) -> None:
         """Lose the connection as a cut cable does."""
-        if self._transport is not None:
-            self._transport.abort()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
 
     def close(self) -> None:
         """Leave without a word about the transaction."""

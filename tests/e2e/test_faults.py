@@ -6,9 +6,9 @@ import random
 
 import pytest
 
+from benchmarks.witnesses import Witnesses
 from tests.e2e.running import Running
 from tests.faults.faults import FAULTS, Scene, inflict
-from tests.faults.witnesses import Witnesses
 
 
 @pytest.mark.timeout(150)
@@ -17,4 +17,5 @@ async def test_nothing_acknowledged_is_lost_or_doubled(running: Running, name: s
     witnesses = Witnesses(running.platform, 100, 0.5, name.replace(" ", "-"))
     await witnesses.begin()
     await inflict(name, Scene(running.platform, witnesses, random.Random(7), long=False))
-    await witnesses.end()
+    audit = await witnesses.end()
+    assert audit.clean, audit

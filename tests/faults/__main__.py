@@ -15,8 +15,8 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.processes import Platform, platform
+from benchmarks.witnesses import Witnesses
 from tests.faults.faults import FAULTS, Scene, inflict
-from tests.faults.witnesses import Witnesses
 
 
 async def run(running: Platform, seed: int, minutes: float, stations: int, sample_s: float) -> Counter[str]:
@@ -34,9 +34,9 @@ async def run(running: Platform, seed: int, minutes: float, stations: int, sampl
             done[name] += 1
             print(f"{time.strftime('%H:%M:%S')}  {name:<20} {time.monotonic() - began:6.1f} s", flush=True)
             await asyncio.sleep(dice.uniform(0, 3))
-        acknowledged = sum(number + 1 for number in witnesses.acknowledged().values())
-        await witnesses.end()
-        print(f"          round {round_number}: {acknowledged} acknowledged events, each stored once", flush=True)
+        audit = await witnesses.end()
+        assert audit.clean, audit
+        print(f"          round {round_number}: {audit.acknowledged} acknowledged events, each stored once", flush=True)
     return done
 
 

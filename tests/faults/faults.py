@@ -20,8 +20,8 @@ from websockets.frames import CloseCode
 from websockets.typing import Subprotocol
 
 from benchmarks.processes import Platform
+from benchmarks.witnesses import Witnesses
 from tests.faults.garbage import broken_text, garbage
-from tests.faults.witnesses import Witnesses
 
 LEASE_S = 5.0
 _RUBBISH_STATIONS = 10

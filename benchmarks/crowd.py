@@ -1,0 +1,82 @@
+"""Many stations on one machine: what an idle one costs, and 100,000 at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.processes import Platform, platform
+from benchmarks.rows import Rows, row
+
+IDLE = 10_000
+PROCESSES = 6
+CROWD = 100_000
+CONNECT_PER_S = 700
+
+
+def measure_idle(folder: Path) -> Rows:
+    """Memory of gateways and hosts for each connected station that says nothing but heartbeats."""
+    with platform(folder) as running:
+        before = _memory_kb(running)
+        with _lean(running, 0, IDLE, 60, ["--heartbeat-s", "300", "--charging-share", "0"]) as crowd:
+            _wait_ready(crowd)
+            time.sleep(10)
+            after = _memory_kb(running)
+            crowd.terminate()
+    return {"idle_kb_per_station": row((after - before) / IDLE, "KB", "<=20")}
+
+
+def measure_100k(folder: Path) -> Rows:
+    """100,000 stations: heartbeats every 300 s, one in ten charging with a sample a minute."""
+    seconds = 120
+    quiet = ["--heartbeat-s", "300", "--charging-share", "0.1", "--sample-s", "60"]
+    with platform(folder, gateway__count=PROCESSES) as running:
+        share = -(-CROWD // PROCESSES)
+        began = time.monotonic()
+        crowds = [
+            _lean(running, number, min(share, CROWD - number * share), seconds, quiet) for number in range(PROCESSES)
+        ]
+        for crowd in crowds:
+            _wait_ready(crowd)
+        connected_s = time.monotonic() - began
+        status = running.status()
+        memory = {kind: _memory_kb(running, kind) for kind in ("gateways", "hosts")}
+        results: list[dict[str, Any]] = [json.loads(crowd.communicate()[0]) for crowd in crowds]
+    return {
+        "stations_100k": row(status["connected"] - sum(r["disconnects"] for r in results), "count", ">=99900"),
+        "p99_ms_100k": row(max(r["latency_p99_s"] for r in results) * 1000, "ms", "<=250"),
+        "p50_ms_100k": row(max(r["latency_p50_s"] for r in results) * 1000, "ms"),
+        "events_per_s_100k": row(sum(r["events_per_s"] for r in results), "1/s"),
+        "errors_100k": row(sum(r["errors"] for r in results), "count", "0"),
+        "connected_in_s_100k": row(connected_s, "s"),
+        "kb_per_station_100k": row(sum(memory.values()) / CROWD, "KB"),
+    }
+
+
+def _lean(running: Platform, number: int, stations: int, seconds: float, more: list[str]) -> subprocess.Popen[str]:
+    """Start one process of stations that connects from an address of its own."""
+    command = [sys.executable, "-m", "simulator.lean", "--to", running.stations, "--stations", str(stations), "--json"]
+    command += ["--seconds", str(seconds), "--id-pattern", f"CROWD{number}-%05d", "--source", f"127.0.0.{number + 2}"]
+    command += ["--connect-rate", str(CONNECT_PER_S / PROCESSES), "--connect-timeout-s", "900", *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _wait_ready(crowd: subprocess.Popen[str]) -> None:
+    assert crowd.stderr is not None
+    for line in crowd.stderr:
+        if "measuring" in line:
+            return
+    raise RuntimeError("the stations did not get ready")
+
+
+def _memory_kb(running: Platform, kind: str | None = None) -> float:
+    """Return the private memory of hosts, gateways, or both."""
+    kinds = [kind] if kind else ["gateways", "hosts"]
+    pids = [pid for each in kinds for pid in running.pids(each)]
+    return sum(psutil.Process(pid).memory_full_info().uss for pid in pids) / 1024
