@@ -69,7 +69,7 @@ class RayDirectory:
         """
         for host_id in sorted(self._host_ids, key=lambda host_id: host_id in suspects):
             try:
-                handle = await asyncio.to_thread(self.resolve, host_id)
+                handle = await self.handle(host_id)
                 found: FleetMap = await asyncio.wait_for(handle.fleet_map.remote(list(suspects)), _MAP_WITHIN_S)
             except (RayError, ValueError, TimeoutError):
                 self.forget(host_id)
@@ -84,6 +84,10 @@ class RayDirectory:
         if handle is None:
             handle = self._handles[name] = ray.get_actor(name, namespace=self._namespace)
         return handle
+
+    async def handle(self, name: str) -> ActorHandle:
+        """Return the handle of a named actor without blocking the event loop. Raises ValueError when there is none."""
+        return self._handles.get(name) or await asyncio.to_thread(self.resolve, name)
 
     def forget(self, name: str) -> None:
         """Look a handle up again at its next use."""
@@ -131,7 +135,7 @@ class RayChargers:
     async def _ask_owner(self, station_id: str, call: Callable[[ActorHandle, bool], Awaitable[T]], again: bool) -> T:
         owner = self._directory.route(station_id)
         try:
-            return await call(await asyncio.to_thread(self._directory.resolve, owner), again)
+            return await call(await self._directory.handle(owner), again)
         except RayTaskError as error:
             cause = error.cause
             if isinstance(cause, CloudBayError):
@@ -158,7 +162,7 @@ class RayPeers:
 
     async def _gone(self, host_id: str) -> bool:
         try:
-            handle = await asyncio.to_thread(self._directory.resolve, host_id)
+            handle = await self._directory.handle(host_id)
             await asyncio.wait_for(handle.ping.remote(), _DEAD_WITHIN_S)
         except (RayActorError, ValueError):
             return True
@@ -170,7 +174,7 @@ class RayPeers:
         """Ask hosts to look at the fleet now; best effort."""
         for host_id in host_ids:
             try:
-                (await asyncio.to_thread(self._directory.resolve, host_id)).wake.remote()
+                (await self._directory.handle(host_id)).wake.remote()
             except (RayError, ValueError):
                 self._directory.forget(host_id)
 
@@ -191,7 +195,7 @@ class RayStationLink:
 
     async def _push(self, gateway_id: str, pushes: Sequence[batch.Push]) -> bool:
         try:
-            gateway = await asyncio.to_thread(self._directory.resolve, gateway_id)
+            gateway = await self._directory.handle(gateway_id)
             return all(batch.decode_delivered(await gateway.push.remote(batch.encode(pushes))))
         except (RayActorError, ValueError):
             self._directory.forget(gateway_id)
@@ -213,7 +217,7 @@ class RayFleet:
 
     async def _one(self, name: str) -> dict[str, object] | None:
         try:
-            handle = await asyncio.to_thread(self._directory.resolve, name)
+            handle = await self._directory.handle(name)
             return dict(await asyncio.wait_for(handle.stats.remote(), _STATS_WITHIN_S))
         except (RayError, ValueError, TimeoutError):
             self._directory.forget(name)

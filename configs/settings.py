@@ -69,6 +69,7 @@ class Gateway(Section):
     window: Count
     max_batch_items: Count
     max_frame_bytes: Annotated[int, Field(ge=1024)]
+    accepts_per_s: Annotated[float, Field(gt=0)]
     handshake_timeout_s: Seconds
     ping_interval_s: Seconds
     pong_timeout_s: Seconds

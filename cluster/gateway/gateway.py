@@ -16,6 +16,7 @@ from websockets.frames import CloseCode
 
 from cluster import batch
 from cluster.gateway.edge import Edge, GatewayStats
+from cluster.gateway.listener import Listener
 from cluster.gateway.ports import HostKey, Ingest, Router
 from cluster.gateway.station import StationSocket
 from cluster.gateway.uplink import Uplink
@@ -23,7 +24,6 @@ from configs.settings import Gateway as GatewaySettings
 
 log = logging.getLogger(__name__)
 
-_BACKLOG = 4096
 _SWEEPS_PER_TIMEOUT = 4
 
 
@@ -41,7 +41,7 @@ class Gateway:
         self._settings = settings
         uplink = Uplink(router, connect, settings.window, settings.max_batch_items)
         self._edge = Edge(gateway_id, settings, password_key, uplink)
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(lambda: StationSocket(self._edge), settings.accepts_per_s)
         self._sweeper: asyncio.TimerHandle | None = None
         shortest_s = min(settings.ping_interval_s, settings.pong_timeout_s, settings.handshake_timeout_s)
         self._sweep_interval_s = shortest_s / _SWEEPS_PER_TIMEOUT
@@ -49,11 +49,8 @@ class Gateway:
     async def start(self) -> tuple[str, int]:
         """Listen; returns the bound host and port."""
         edge = self._edge
-        self._server = await edge.loop.create_server(
-            lambda: StationSocket(edge), self._settings.host, self._settings.port, reuse_port=True, backlog=_BACKLOG
-        )
+        host, port = await self._listener.open(self._settings.host, self._settings.port)
         self._sweeper = edge.loop.call_later(self._sweep_interval_s, self._sweep)
-        host, port = self._server.sockets[0].getsockname()[:2]
         log.info("gateway listening", extra={"gateway_id": edge.gateway_id, "host": host, "port": port})
         return host, port
 
@@ -84,9 +81,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Stop listening, close every socket with 1001, deliver what was read; takes a few `pong_timeout_s` at most."""
-        if self._server is None:
-            return
-        self._server.close()
+        self._listener.close()
         for socket in tuple(self._edge.sockets):
             socket.close(CloseCode.GOING_AWAY, "the gateway is stopping")
         await self._edge.wait_empty(self._settings.pong_timeout_s)
