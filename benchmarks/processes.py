@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,9 +124,14 @@ def reference() -> Iterator[tuple[str, int]]:
         process.wait(timeout=30)
 
 
-def load(to: str, stations: int, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Run the lean simulator in closed loop and return its figures; `meanwhile` runs once all stations are ready."""
-    command = [sys.executable, "-m", "simulator.lean", "--to", to, "--stations", str(stations)]
+def load(
+    to: str, stations: int, seconds: float, meanwhile: Callable[[], None] = lambda: None, more: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Run the lean simulator, in closed loop unless `more` says otherwise, and return its figures.
+
+    `meanwhile` runs once all stations are ready.
+    """
+    command = [sys.executable, "-m", "simulator.lean", "--to", to, "--stations", str(stations), *more]
     command += ["--seconds", str(seconds), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

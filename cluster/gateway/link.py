@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH_BYTES = 100 * 1024
 """A larger argument would not travel inside Ray's message but through its object store."""
+_COMING_AND_GOING = 32
+"""How many Connects and Disconnects a batch takes at most."""
 _ENVELOPE_BYTES = 32
 _CONNECT_BYTES = 512
 
@@ -86,18 +88,27 @@ class HostLink:
         self._window = window
         self._max_batch_items = max_batch_items
         self._ready: deque[Lane] = deque()
+        self._coming_and_going: deque[Lane] = deque()
         self._in_flight = 0
         self._scheduled = False
         self._down = False
         self._failures = 0
 
     def add(self, lane: Lane) -> None:
-        """Send the lane's head with the next batch; all that is ready in one turn of the event loop shares it."""
-        self._ready.append(lane)
+        """Send the lane's head with the next batch; all that is ready in one turn of the event loop shares it.
+
+        Frames go before Connect and Disconnect, of which a batch takes a few: a storm must not hold up who charges.
+        """
+        (self._ready if type(lane.items[0][0]) is batch.Frame else self._coming_and_going).append(lane)
         self._schedule()
 
     def _schedule(self) -> None:
-        if self._ready and not self._scheduled and not self._down and self._in_flight < self._window:
+        if (
+            (self._ready or self._coming_and_going)
+            and not self._scheduled
+            and not self._down
+            and self._in_flight < self._window
+        ):
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._start_calls)
 
@@ -108,19 +119,10 @@ class HostLink:
             self._uplink.spawn(self._call(lanes))
 
     def _next_batch(self) -> list[Lane]:
-        ready, lanes, size_bytes = self._ready, list[Lane](), 0
-        while ready and len(lanes) < self._max_batch_items:
-            lane = ready[0]
-            if lane.withdrawn():
-                ready.popleft()
-                lane.finish()
-                continue
-            size_bytes += lane.head_bytes()
-            if lanes and (lane.alone or size_bytes > MAX_BATCH_BYTES):
-                break
-            lanes.append(ready.popleft())
-            if lane.alone:
-                break
+        lanes = list[Lane]()
+        size_bytes = _move(self._coming_and_going, lanes, min(_COMING_AND_GOING, self._max_batch_items), 0)
+        if not (lanes and lanes[0].alone):
+            _move(self._ready, lanes, self._max_batch_items, size_bytes)
         return lanes
 
     async def _call(self, lanes: list[Lane]) -> None:
@@ -155,7 +157,8 @@ class HostLink:
 
     def _host_failed(self, lanes: list[Lane], error: HostUnavailable) -> None:
         self._uplink.failures += 1
-        self._ready.extendleft(reversed(lanes))
+        for lane in reversed(lanes):
+            (self._ready if type(lane.items[0][0]) is batch.Frame else self._coming_and_going).appendleft(lane)
         if self._down:
             return
         self._down = True
@@ -166,7 +169,9 @@ class HostLink:
     async def _recover(self) -> None:
         await self._uplink.pause_and_refresh(self._failures - 1, self.host_key)
         self._down = False
-        lanes, self._ready = self._ready, deque()
+        lanes = [*self._coming_and_going, *self._ready]
+        self._coming_and_going.clear()
+        self._ready.clear()
         self._uplink.dispatch_anew(lanes)
 
     def _answered_wrongly(self, lanes: list[Lane], error: Exception) -> None:
@@ -175,6 +180,23 @@ class HostLink:
         for lane in lanes:  # one of them may be what the host cannot digest: from now on it delays only itself
             lane.alone = True
             self._uplink.send_again([lane])
+
+
+def _move(waiting: deque[Lane], lanes: list[Lane], most: int, size_bytes: int) -> int:
+    """Move lanes into a batch of `most`, as long as it stays small enough; return its size in bytes."""
+    while waiting and len(lanes) < most:
+        lane = waiting[0]
+        if lane.withdrawn():
+            waiting.popleft()
+            lane.finish()
+            continue
+        size_bytes += lane.head_bytes()
+        if lanes and (lane.alone or size_bytes > MAX_BATCH_BYTES):
+            break
+        lanes.append(waiting.popleft())
+        if lane.alone:
+            break
+    return size_bytes
 
 
 def _results(answer: bytes, count: int) -> list[batch.Result]:

@@ -94,8 +94,9 @@ class StationSocket(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """Let the WebSocket core finish; the transport closes itself after this."""
-        self._ws.receive_eof()
-        self._flush()
+        if self._ws.state is not OPEN:  # else there is nothing to finish, and a cut line loses many at once
+            self._ws.receive_eof()
+            self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the host, unless it never admitted this socket."""
