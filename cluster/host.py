@@ -45,6 +45,7 @@ from cluster.waiters import Waiters
 
 log = logging.getLogger(__name__)
 
+_PASSIVATIONS_PER_IDLE_TIME = 20
 _RETRY_LATER = "the message could not be stored; send it again"
 
 
@@ -88,7 +89,7 @@ class ChargerHost:
         self._slots = Slots()
         self._rounds = Rounds(self._slots, store, rules, clock, self._owns, limits.max_commit_units)
         self._clock = clock
-        self._look_for_overdue_at = 0.0
+        self._look_for_overdue_at = self._passivate_at = 0.0
         self._waiters = Waiters()
         self._background: set[asyncio.Task[None]] = set()
         self.fenced = asyncio.Event()
@@ -256,7 +257,10 @@ class ChargerHost:
         steps = [_tick(station_id) for station_id in [*self._slots.waiting(), *await self._overdue()]]
         await self._run(steps)
         await self._push(steps)
-        self._slots.passivate(asyncio.get_running_loop().time() - self._limits.passivate_after_s)
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._passivate_at:
+            self._passivate_at = now_s + self._limits.passivate_after_s / _PASSIVATIONS_PER_IDLE_TIME
+            self._slots.passivate(now_s - self._limits.passivate_after_s)
 
     async def _overdue(self) -> list[str]:
         """Find sleeping chargers with commands that nobody will send in time."""
