@@ -45,6 +45,8 @@ class LeanSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 0.0
     connect_rate: float = 1000.0
     connect_timeout_s: float = 120.0
+    settle_s: float = 0.0
+    """How long to wait between the last connection and the measurement."""
     reconnect_s: tuple[float, float] = (1.0, 3.0)
     """How long a station waits before it comes back: anything between."""
     sources: tuple[str, ...] = ()
@@ -106,6 +108,7 @@ class Load:
         if plan.ready < settings.stations:
             progress(f"only {plan.ready} of {settings.stations} stations are ready; measuring these")
         ready_seconds = time.perf_counter() - begin
+        await asyncio.sleep(settings.settle_s)
         progress(f"{plan.ready} stations ready after {ready_seconds:.1f} s; measuring for {settings.seconds:g} s")
         plan.latencies, plan.answered, plan.errors = Histogram(), 0, 0
         cpu, begin = time.process_time(), time.perf_counter()
@@ -246,6 +249,7 @@ def add_load_arguments(parser: argparse.ArgumentParser) -> None:
     lean.add_argument("--charging-share", type=float, default=1.0, help="share of the stations that charge, 0..1")
     lean.add_argument("--connect-rate", type=float, default=1000.0, help="new connections a second (default 1000)")
     lean.add_argument("--connect-timeout-s", type=float, default=120.0, help="how long stations may take to get ready")
+    lean.add_argument("--settle-s", type=float, default=0.0, help="wait so long before measuring")
     lean.add_argument("--source", action="append", default=[], help="local address to connect from; repeatable")
 
 
@@ -262,6 +266,7 @@ def settings_from(args: argparse.Namespace, *, id_pattern: str) -> LeanSettings:
         heartbeat_s=args.heartbeat_s,
         connect_rate=args.connect_rate,
         connect_timeout_s=args.connect_timeout_s,
+        settle_s=args.settle_s,
         sources=tuple(args.source),
     )
 
