@@ -58,9 +58,20 @@ class Rounds:
         self._clock = clock
         self.commits = GroupCommit(store, max_commit_units)
         self.failures = 0
+        self._running: set[asyncio.Task[None]] = set()
 
     async def run(self, steps: Sequence[Step]) -> None:
-        """Run one turn each of different chargers; afterwards each step has its turn or its error."""
+        """Run one turn each of different chargers; afterwards each step has its turn or its error.
+
+        A caller that is cancelled does not end the round: its rows may be on their way, and nobody may take these
+        chargers' turns before they have arrived.
+        """
+        running = asyncio.create_task(self._enter_and_run(steps))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        await asyncio.shield(running)
+
+    async def _enter_and_run(self, steps: Sequence[Step]) -> None:
         entered: list[str] = []
         try:
             # In one order everywhere, so that two rounds never wait for each other.

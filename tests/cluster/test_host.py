@@ -106,6 +106,13 @@ class Fixture:
     async def ingest(self, *items: Item) -> list[Result]:
         return decode_results(await self.host.ingest(encode(items)))
 
+    async def begin(self, *items: Item) -> asyncio.Task[list[Result]]:
+        """Begin turns that stay in the middle of their commit until the store may commit."""
+        self.store.may_commit.clear()
+        turns = asyncio.create_task(self.ingest(*items))
+        await asyncio.wait_for(self.store.committing.wait(), 5)
+        return turns
+
     async def connect(self, *station_ids: str) -> None:
         results = await self.ingest(*(Connect(i, "g-1", "ocpp2.0.1", None, "") for i in station_ids))
         for station_id, result in zip(station_ids, results, strict=True):
@@ -336,9 +343,7 @@ async def test_a_command_of_a_sleeping_charger_expires_in_time() -> None:
 async def test_a_partition_is_given_up_only_when_its_turns_are_committed() -> None:
     it = Fixture()
     await it.connect("CP-1")
-    it.store.may_commit.clear()
-    turn = asyncio.create_task(it.ingest(it.event("CP-1", 0)))
-    await asyncio.wait_for(it.store.committing.wait(), 5)
+    turn = await it.begin(it.event("CP-1", 0))
     giving = asyncio.create_task(it.host.give_up(range(16)))
     await asyncio.sleep(0)
     assert (await it.ingest(it.event("CP-1", 1))) == [NotOwner()]
@@ -349,13 +354,26 @@ async def test_a_partition_is_given_up_only_when_its_turns_are_committed() -> No
     assert it.host.stats()["chargers"] == 0
 
 
+async def test_a_turn_whose_caller_is_cancelled_is_committed_before_the_charger_moves() -> None:
+    """A commit in flight after the hand-off would be a second writer."""
+    it = Fixture()
+    await it.connect("CP-1")
+    turn = await it.begin(it.event("CP-1", 0))
+    turn.cancel()
+    giving = asyncio.create_task(it.host.give_up(range(16)))
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+    assert not giving.done()
+    it.store.may_commit.set()
+    await asyncio.wait_for(giving, 5)
+    assert [event.event_key for event in it.database.events.values()] == ["0"]
+
+
 async def test_a_turn_that_waits_in_line_while_its_charger_moves_is_not_taken() -> None:
     """Who checks before waiting must check again after it: two hosts would write otherwise."""
     it = Fixture()
     await it.connect("CP-1", "CP-2")
-    it.store.may_commit.clear()
-    first = asyncio.create_task(it.ingest(it.event("CP-1", 0)))
-    await asyncio.wait_for(it.store.committing.wait(), 5)
+    first = await it.begin(it.event("CP-1", 0))
     both = asyncio.create_task(it.ingest(it.event("CP-1", 1), it.event("CP-2", 0)))  # waits for CP-1
     await asyncio.sleep(0)
     giving = asyncio.create_task(it.host.give_up([partition_of("CP-2", 16)]))
