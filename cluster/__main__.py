@@ -22,6 +22,8 @@ from simulator import cli as simulator_cli
 
 _HOSTS = "/api/v1/hosts"
 _LOOK_EVERY_S = 0.5
+_PATIENCE_S = 240.0
+"""Less than the life of the command's own token."""
 
 _EPILOG = """examples:
   everything on this machine, with 20 simulated stations that charge
@@ -131,7 +133,11 @@ def _hosts(arguments: argparse.Namespace, settings: Settings) -> int:
         answer = api.get(_HOSTS) if arguments.action == "list" else api.put(_HOSTS, {"count": arguments.count})
         shown = screens.hosts(answer)
         print(shown)
+        patient_until = time.monotonic() + _PATIENCE_S
         while arguments.action == "scale" and not screens.as_wanted(answer):
+            if time.monotonic() > patient_until:
+                print(f"not as wanted after {_PATIENCE_S:.0f} s; it goes on: see `cloudbay hosts list` and the logs")
+                return 1
             time.sleep(_LOOK_EVERY_S)
             answer = api.get(_HOSTS)
             if screens.hosts(answer) != shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -51,9 +52,11 @@ class HostServices:
 
     async def leave(self) -> None:
         """Give everything up and close."""
-        await self.host.give_up(self.host.owned)
-        await self.fleet.leave(self.membership.host_id)
-        await self.close()
+        try:
+            await self.host.give_up(self.host.owned)
+            await self.fleet.bury([self.membership.host_id], only_expired=False)
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """Flush and close everything, the newest first."""
@@ -87,7 +90,7 @@ async def open_host(settings: Settings, host_id: str) -> HostServices:
         _database_url(settings), host_id, settings.database.pool_size, command_timeout_s=_HOST_COMMAND_TIMEOUT_S
     )
     stack.push_async_callback(engine.dispose)
-    fleet = PostgresFleet(engine)
+    fleet = PostgresFleet(engine, settings.hosts.count)
     epoch = await fleet.join(host_id, settings.hosts.lease_s)
     retention = timedelta(hours=settings.frames_log.retention_hours)
     frame_log = PostgresFrameLog(engine, retention, settings.frames_log.max_queued, _now)
@@ -132,12 +135,12 @@ async def open_api(settings: Settings, keys: Keys) -> ApiServices:
     stack.push_async_callback(redis.aclose)
     directory = make_directory(settings)
     members = RayFleet(directory)
-    fleet, gateways = PostgresFleet(engine), PostgresGateways(engine)
+    fleet, gateways = PostgresFleet(engine, settings.hosts.count), PostgresGateways(engine)
 
     async def stats() -> FleetStats:
         host_ids = [member.host_id for member in await fleet.members()]
         hosts, sockets = await asyncio.gather(members.stats(host_ids), members.stats(await gateways.ids()))
-        return FleetStats(hosts, sockets)
+        return FleetStats(time.monotonic(), hosts, sockets)
 
     async def ping_redis() -> None:
         with reachable():

@@ -63,26 +63,26 @@ class Fleet:
         """Start every host and wait until all partitions have an owner."""
         partitions = self._settings.hosts.partitions
         await self._host_store.prepare(partitions)
-        for member in await self._host_store.members():
-            await self._host_store.leave(member.host_id)  # of an earlier run
-        await self._add_hosts(host_ids(await self._wanted()))
+        of_an_earlier_run = [member.host_id for member in await self._host_store.members()]
+        await asyncio.to_thread(self._kill, of_an_earlier_run)
+        await self._host_store.bury(of_an_earlier_run, only_expired=False)
+        await self._add_hosts(host_ids(await self._host_store.hosts_wanted()))
         async with asyncio.timeout(_START_TIMEOUT_S):
             while len(await self._host_store.owners()) < partitions:  # noqa: ASYNC110 - the facts are in the database
                 await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _wanted(self) -> int:
-        return await self._host_store.hosts_wanted() or self._settings.hosts.count
-
     async def _add_hosts(self, names: Sequence[str]) -> None:
         settings = self._settings.model_dump(mode="json")
-        added = [self._actor(HostActor, name, max_restarts=-1).remote(name, settings) for name in names]
+        for name in names:
+            self._hosts[name] = self._actor(HostActor, name, max_restarts=-1).remote(name, settings)
+        added = [self._hosts[name] for name in names]
         # All join before any serves, so that the first does not take what is the others' share.
         await asyncio.wait_for(asyncio.gather(*(handle.start.remote() for handle in added)), _START_TIMEOUT_S)
         await asyncio.wait_for(asyncio.gather(*(handle.serve.remote() for handle in added)), _START_TIMEOUT_S)
-        self._hosts.update(zip(names, added, strict=True))
 
     async def start_gateways(self) -> None:
         """Start every gateway and wait until it listens; from now on the fleet is kept as it is wanted."""
+        await asyncio.to_thread(self._kill, await self._gateway_store.ids())  # of an earlier run
         await self._gateway_store.forget_all(datetime.now(UTC))
         await asyncio.gather(*(self._start_gateway() for _ in range(self._settings.gateway.count)))
         self._watcher = asyncio.create_task(self._watch())
@@ -109,6 +109,8 @@ class Fleet:
                 await self._keep_hosts()
             except (Unavailable, RayError, TimeoutError) as error:
                 log.warning("fleet not as wanted yet", extra={"reason": str(error)})
+            except Exception:  # whatever it is, the fleet must go on being looked after
+                log.exception("fleet not as wanted yet")
 
     async def _keep_gateways(self) -> None:
         for gateway_id in [i for i, handle in self._gateways.items() if not await _alive(handle)]:
@@ -118,7 +120,7 @@ class Fleet:
 
     async def _keep_hosts(self) -> None:
         """Add hosts that are wanted; drain the others, and end those that hold nothing any more."""
-        wanted = host_ids(await self._wanted())
+        wanted = host_ids(await self._host_store.hosts_wanted())
         missing = [name for name in wanted if name not in self._hosts]
         if missing:
             await self._add_hosts(missing)
@@ -160,6 +162,13 @@ class Fleet:
                 log.info("actor did not stop by itself", extra={"actor": name, "reason": type(error).__name__})
             ray.kill(handle)
         actors.clear()
+
+    def _kill(self, names: Sequence[str]) -> None:
+        for name in names:
+            try:
+                ray.kill(ray.get_actor(name, namespace=self._settings.ray.namespace))
+            except ValueError:
+                continue
 
     def _actor(self, actor_class: type, name: str, max_restarts: int) -> ActorHandle:
         return ray.remote(actor_class).options(

@@ -92,7 +92,7 @@ class ChargerHost:
         self._look_for_overdue_at = self._passivate_at = 0.0
         self._waiters = Waiters()
         self._background: set[asyncio.Task[None]] = set()
-        self.fenced = asyncio.Event()
+        self._fenced = False
         self._frames_in = self._frames_out = self._turns = 0
         self._lag_s = 0.0
         """How late the event loop woke up at the last tick."""
@@ -135,7 +135,7 @@ class ChargerHost:
         return Answers([pack_error(step.turn.call.message_id, "InternalError", _RETRY_LATER, step.version)])
 
     def _owns(self, station_id: str) -> bool:
-        return partition_of(station_id, self._limits.partitions) in self.owned and not self.fenced.is_set()
+        return partition_of(station_id, self._limits.partitions) in self.owned and not self._fenced
 
     async def _run(self, steps: Sequence[Step]) -> None:
         """Run a round and let go what its committed turns want told; frames are the caller's to deliver."""
@@ -186,9 +186,9 @@ class ChargerHost:
 
     def _end(self) -> None:
         """Other hosts have taken over: drop everything, own nothing; another life needs another ChargerHost."""
-        if not self.fenced.is_set():
+        if not self._fenced:
             log.warning("host fenced off")
-            self.fenced.set()
+            self._fenced = True
         self._slots.drop_all()
 
     async def submit(self, command: Command, wait_s: float = 0.0, *, again: bool = False) -> Command:

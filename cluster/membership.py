@@ -14,11 +14,28 @@ from typing import Protocol
 
 from actors.errors import Fenced, Unavailable
 from cluster.balance import moves
-from cluster.store.fleet import FleetState
-from cluster.store.fleet import PostgresFleet as FleetStore
-from cluster.store.views import Member
+from cluster.store.views import FleetState, Member
 
 log = logging.getLogger(__name__)
+
+
+class FleetStore(Protocol):
+    """Who may write what, in the database. All raise Unavailable."""
+
+    async def renew(self, host_id: str, epoch: int, lease_s: float) -> FleetState:
+        """Hold the lease and return the fleet as it is. Raises Fenced."""
+
+    async def bury(self, host_ids: Sequence[str], *, only_expired: bool) -> list[str]:
+        """Fence hosts off and free all they own; return who was."""
+
+    async def owners(self) -> dict[int, str]:
+        """Return the owner of every partition that has one."""
+
+    async def claim(self, host_id: str, epoch: int, wanted: Sequence[int]) -> list[int]:
+        """Take partitions that nobody owns; return those that this host has got. Raises Fenced."""
+
+    async def release(self, host_id: str, epoch: int, given: Sequence[int]) -> None:
+        """Give up partitions whose turns are all committed. Raises Fenced."""
 
 
 class Peers(Protocol):

@@ -138,8 +138,9 @@ class HostDirectory(Protocol):
 
 @dataclass(frozen=True)
 class FleetStats:
-    """Counters of every host and gateway that answers, by its name."""
+    """Counters of every host and gateway that answers, by its name; `at_s` is the process' monotonic clock."""
 
+    at_s: float
     hosts: Mapping[str, Mapping[str, object]]
     gateways: Mapping[str, Mapping[str, object]]
 

@@ -129,7 +129,7 @@ async def _start(server: ServerProcess, stack: AsyncExitStack) -> str:
 async def _fleet(settings: Settings, keys: Keys, stack: AsyncExitStack, screen: Screen) -> Fleet:
     engine = make_engine(str(settings.database.url), "cloudbay-up", pool_size=2)
     stack.push_async_callback(engine.dispose)
-    fleet = Fleet(settings, keys, PostgresFleet(engine), PostgresGateways(engine))
+    fleet = Fleet(settings, keys, PostgresFleet(engine, settings.hosts.count), PostgresGateways(engine))
     stack.push_async_callback(fleet.stop)
     async with screen.step("hosts") as remark:
         await fleet.start_hosts()

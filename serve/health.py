@@ -1,4 +1,4 @@
-"""How the platform is: for load balancers (`healthz`, `readyz`), Prometheus (`metrics`) and people (`status`).
+"""How the platform is: for load balancers (`healthz`), deployments (`readyz`), Prometheus and people (`status`).
 
 `healthz` and `readyz` need no token. `metrics` needs one even from here: behind a proxy every caller looks local.
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import Annotated, TypeVar
 
@@ -18,7 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from actors.errors import CloudBayError
 from cluster.services import ApiServices, FleetStats
-from cluster.store.views import FleetCounts
+from cluster.store.views import FleetCounts, Ownership
 from serve.auth import viewer
 from serve.services import Services
 from serve.wire import ReadyOut, StatusOut
@@ -36,17 +35,16 @@ class MessageRate:
     """Frames a second between two looks."""
 
     def __init__(self) -> None:
-        self._last: tuple[float, float] | None = None
+        self._last: FleetStats | None = None
 
     async def per_second(self, services: ApiServices, stats: FleetStats) -> float:
         """Return the rate since the last look; the first one takes half a second."""
         if self._last is None:
-            self._last = (time.monotonic(), frames_in(stats))
+            self._last = stats
             await asyncio.sleep(_FIRST_RATE_OVER_S)
             stats = await services.stats()
-        (then, before), now, frames = self._last, time.monotonic(), frames_in(stats)
-        self._last = (now, frames)
-        return max(0.0, frames - before) / max(now - then, 1e-3)
+        before, self._last = self._last, stats
+        return max(0.0, frames_in(stats) - frames_in(before)) / max(stats.at_s - before.at_s, 1e-3)
 
 
 def _rate(request: Request) -> MessageRate:
@@ -67,7 +65,7 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", response_model=ReadyOut, responses={503: {"model": ReadyOut}})
 async def readyz(services: Services, response: Response) -> ReadyOut:
-    """Tell whether database, Redis, hosts and gateways answer; 503 when one does not."""
+    """Tell whether database, Redis and as many hosts and gateways as wanted answer; 503 when one does not."""
     database, redis, stats, owned = await asyncio.gather(
         _outcome(services.queries.counts()),
         _outcome(services.ping_redis()),
@@ -78,7 +76,7 @@ async def readyz(services: Services, response: Response) -> ReadyOut:
     parts = {
         "database": database if isinstance(database, str) else "ok",
         "redis": redis if isinstance(redis, str) else "ok",
-        "hosts": stats if isinstance(stats, str) else _all_answer(len(stats.hosts), 1),
+        "hosts": _hosts(stats, owned),
         "partitions": owned if isinstance(owned, str) else _all_owned(len(owned.owners), settings.hosts.partitions),
         "gateways": stats if isinstance(stats, str) else _all_answer(len(stats.gateways), settings.gateway.count),
     }
@@ -143,6 +141,12 @@ async def _outcome(part: Awaitable[T]) -> T | str:
         return f"no answer within {_CHECK_TIMEOUT_S:.0f} s"
     except CloudBayError as error:
         return str(error)
+
+
+def _hosts(stats: FleetStats | str, owned: Ownership | str) -> str:
+    if isinstance(stats, str):
+        return stats
+    return owned if isinstance(owned, str) else _all_answer(len(stats.hosts), owned.wanted)
 
 
 def _all_answer(answering: int, expected: int) -> str:

@@ -28,28 +28,21 @@ async def scale_hosts(asked: HostsAsked, services: Services) -> dict[str, object
 
 
 async def _shown(services: ApiServices) -> dict[str, object]:
-    wanted, members, owners = await services.hosts.ownership()
-    held: dict[str, list[int]] = {member.host_id: [] for member in members}
-    for partition, owner in sorted(owners.items()):
-        held.setdefault(owner, []).append(partition)
-    states = {
-        member.host_id: "expired" if member.expired else "draining"
-        for member in members
-        if member.expired or member.draining
-    }
+    ownership = await services.hosts.ownership()
+    states = {member.host_id: member.state for member in ownership.members}
     total = services.settings.hosts.partitions
     return {
-        "wanted": wanted or services.settings.hosts.count,
+        "wanted": ownership.wanted,
         "partitions": total,
-        "free": total - len(owners),
+        "free": total - len(ownership.owners),
         "hosts": [
             {
                 "host_id": host_id,
-                "state": states.get(host_id, "serving"),
+                "state": states.get(host_id, "gone"),
                 "partitions": len(mine),
                 "ranges": ranges(mine),
             }
-            for host_id, mine in sorted(held.items())
+            for host_id, mine in sorted(ownership.held().items())
         ],
     }
 

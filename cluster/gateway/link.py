@@ -87,7 +87,7 @@ class HostLink:
         self._uplink = uplink
         self._window = window
         self._max_batch_items = max_batch_items
-        self._ready: deque[Lane] = deque()
+        self._frames: deque[Lane] = deque()
         self._coming_and_going: deque[Lane] = deque()
         self._in_flight = 0
         self._scheduled = False
@@ -97,14 +97,17 @@ class HostLink:
     def add(self, lane: Lane) -> None:
         """Send the lane's head with the next batch; all that is ready in one turn of the event loop shares it.
 
-        Frames go before Connect and Disconnect, of which a batch takes a few: a storm must not hold up who charges.
+        A batch takes only a few Connects and Disconnects, so that a storm does not hold up who charges.
         """
-        (self._ready if type(lane.items[0][0]) is batch.Frame else self._coming_and_going).append(lane)
+        self._queue(lane).append(lane)
         self._schedule()
+
+    def _queue(self, lane: Lane) -> deque[Lane]:
+        return self._frames if type(lane.items[0][0]) is batch.Frame else self._coming_and_going
 
     def _schedule(self) -> None:
         if (
-            (self._ready or self._coming_and_going)
+            (self._frames or self._coming_and_going)
             and not self._scheduled
             and not self._down
             and self._in_flight < self._window
@@ -122,7 +125,7 @@ class HostLink:
         lanes = list[Lane]()
         size_bytes = _move(self._coming_and_going, lanes, min(_COMING_AND_GOING, self._max_batch_items), 0)
         if not (lanes and lanes[0].alone):
-            _move(self._ready, lanes, self._max_batch_items, size_bytes)
+            _move(self._frames, lanes, self._max_batch_items, size_bytes)
         return lanes
 
     async def _call(self, lanes: list[Lane]) -> None:
@@ -158,7 +161,7 @@ class HostLink:
     def _host_failed(self, lanes: list[Lane], error: HostUnavailable) -> None:
         self._uplink.failures += 1
         for lane in reversed(lanes):
-            (self._ready if type(lane.items[0][0]) is batch.Frame else self._coming_and_going).appendleft(lane)
+            self._queue(lane).appendleft(lane)
         if self._down:
             return
         self._down = True
@@ -169,9 +172,9 @@ class HostLink:
     async def _recover(self) -> None:
         await self._uplink.pause_and_refresh(self._failures - 1, self.host_key)
         self._down = False
-        lanes = [*self._coming_and_going, *self._ready]
+        lanes = [*self._coming_and_going, *self._frames]
         self._coming_and_going.clear()
-        self._ready.clear()
+        self._frames.clear()
         self._uplink.dispatch_anew(lanes)
 
     def _answered_wrongly(self, lanes: list[Lane], error: Exception) -> None:

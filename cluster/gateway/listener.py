@@ -25,8 +25,8 @@ class Listener:
 
     def __init__(self, make: Callable[[], asyncio.Protocol], per_s: float) -> None:
         self._make = make
-        self._per_tick = max(1.0, per_s / _TICKS_PER_S)
-        self._tick_s = self._per_tick / per_s
+        self._per_s = per_s
+        self._at_once = max(1.0, per_s / _TICKS_PER_S)
         self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
 
@@ -50,18 +50,26 @@ class Listener:
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        credit, refilled_at = self._per_tick, loop.time()
+        credit, refilled_at = self._at_once, loop.time()
         while True:
             now = loop.time()
-            credit = min(self._per_tick, credit + (now - refilled_at) / self._tick_s * self._per_tick)
+            credit = min(self._at_once, credit + (now - refilled_at) * self._per_s)
             refilled_at = now
             if credit < 1:
-                await asyncio.sleep(self._tick_s)
+                await asyncio.sleep(self._at_once / self._per_s)
                 continue
+            credit -= 1
             try:
                 connection, _ = await loop.sock_accept(listening)
-                await loop.connect_accepted_socket(self._make, connection)
-            except OSError as error:  # too many open files, or the station was gone before it was taken
-                log.warning("connection not taken", extra={"error": str(error)})
+            except OSError as error:  # too many open files
+                log.warning("no connection can be taken", extra={"error": str(error)})
                 await asyncio.sleep(_AFTER_ERROR_S)
-            credit -= 1
+            else:
+                await self._take(connection)
+
+    async def _take(self, connection: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._make, connection)
+        except Exception as error:  # noqa: BLE001  one connection's fault must not keep the others out
+            connection.close()
+            log.warning("connection not taken", extra={"error": repr(error)})

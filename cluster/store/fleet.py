@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
-import msgspec
 from sqlalchemy import ARRAY, Integer, any_, bindparam, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -22,24 +21,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from actors.errors import Conflict, Fenced
 from cluster.store.engine import reachable
 from cluster.store.tables import fleet, hosts, partitions
-from cluster.store.views import Member, Ownership
+from cluster.store.views import FleetState, Member, Ownership
 
 _LOCK: Final = 0x666C656574
 """The advisory lock of changes to the fleet ("fleet"): they are rare, so one at a time."""
 
 
-class FleetState(msgspec.Struct, frozen=True):
-    """The fleet at one moment; `version` is another one whenever hosts or owners are others."""
-
-    version: int
-    members: list[Member]
-
-
 class PostgresFleet:
     """Hosts and partitions; every method is one short transaction and raises Unavailable without a database."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, configured_hosts: int = 1) -> None:
         self._engine = engine
+        self._configured_hosts = configured_hosts
 
     async def prepare(self, count: int) -> None:
         """Make the partitions of a new database. Raises Conflict when the database has another number of them."""
@@ -57,7 +50,7 @@ class PostgresFleet:
         async with self._change() as connection:
             row = insert(hosts).values(host_id=host_id, epoch=0).on_conflict_do_nothing()
             await connection.execute(row)
-            await _bury(connection, [host_id])
+            await _bury(connection, [host_id], only_expired=False)
             again = update(hosts).where(hosts.c.host_id == host_id)
             again = again.values(started_at=func.now(), draining=False, lease_until=_until(lease_s))
             return int((await connection.execute(again.returning(hosts.c.epoch))).scalar_one())
@@ -75,12 +68,7 @@ class PostgresFleet:
     async def bury(self, host_ids: Sequence[str], *, only_expired: bool) -> list[str]:
         """Fence hosts off and free all they own; return who was. With `only_expired`, those whose lease has run out."""
         async with self._change() as connection:
-            dead = select(hosts.c.host_id).where(hosts.c.host_id.in_(host_ids))
-            if only_expired:
-                dead = dead.where(hosts.c.lease_until <= func.clock_timestamp())
-            found = list((await connection.execute(dead.order_by(hosts.c.host_id))).scalars())
-            await _bury(connection, found)
-            return found
+            return await _bury(connection, host_ids, only_expired=only_expired)
 
     async def claim(self, host_id: str, epoch: int, wanted: Sequence[int]) -> list[int]:
         """Take partitions that nobody owns; return those that this host has got. Raises Fenced."""
@@ -102,11 +90,6 @@ class PostgresFleet:
         async with self._change() as connection:
             await connection.execute(update(hosts).where(hosts.c.host_id == host_id).values(draining=True))
 
-    async def leave(self, host_id: str) -> None:
-        """Take a host out of the fleet; what it still owns is free."""
-        async with self._change() as connection:
-            await _bury(connection, [host_id])
-
     async def owners(self) -> dict[int, str]:
         """Return the owner of every partition that has one."""
         query = select(partitions.c.partition, partitions.c.owner).where(partitions.c.owner.is_not(None))
@@ -122,10 +105,10 @@ class PostgresFleet:
         """Return how many hosts are wanted, who there is, and who owns which partition."""
         return Ownership(await self.hosts_wanted(), await self.members(), await self.owners())
 
-    async def hosts_wanted(self) -> int | None:
-        """Return how many hosts an operator has asked for, if ever."""
+    async def hosts_wanted(self) -> int:
+        """Return how many hosts an operator has asked for last, else as many as are configured."""
         async with reachable(), self._engine.connect() as connection:
-            return await connection.scalar(select(fleet.c.hosts_wanted))
+            return await connection.scalar(select(fleet.c.hosts_wanted)) or self._configured_hosts
 
     async def want_hosts(self, count: int) -> None:
         """Ask for so many hosts from now on."""
@@ -140,14 +123,19 @@ class PostgresFleet:
             await connection.execute(update(fleet).values(version=fleet.c.version + 1))
 
 
-async def _bury(connection: AsyncConnection, host_ids: Sequence[str]) -> None:
-    which = hosts.c.host_id.in_(host_ids)
-    # FOR UPDATE waits for the commits that share the key; an update of other columns alone would not.
-    await connection.execute(select(hosts.c.host_id).where(which).order_by(hosts.c.host_id).with_for_update())
+async def _bury(connection: AsyncConnection, host_ids: Sequence[str], *, only_expired: bool) -> list[str]:
+    dead = select(hosts.c.host_id).where(hosts.c.host_id.in_(host_ids))
+    if only_expired:
+        dead = dead.where(hosts.c.lease_until <= func.clock_timestamp())
+    # FOR UPDATE waits for the commits that share the key (an update of other columns alone would not), and looks
+    # at the lease again if it was renewed meanwhile.
+    found = list((await connection.execute(dead.order_by(hosts.c.host_id).with_for_update())).scalars())
+    which = hosts.c.host_id.in_(found)
     await connection.execute(
         update(hosts).where(which).values(epoch=hosts.c.epoch + 1, lease_until=func.to_timestamp(0))
     )
-    await connection.execute(update(partitions).where(partitions.c.owner.in_(host_ids)).values(owner=None))
+    await connection.execute(update(partitions).where(partitions.c.owner.in_(found)).values(owner=None))
+    return found
 
 
 async def _hold_fence(connection: AsyncConnection, host_id: str, epoch: int) -> None:

@@ -1,6 +1,7 @@
 """Brings a database to the newest schema, by alembic.
 
-Works from a checkout and from an installed package; processes that start together wait for each other.
+Works from a checkout and from an installed package; processes that start together wait for each other. Migrations only
+go forward: the way back to an older release is a backup, because what a migration drops cannot be made up.
 """
 
 from __future__ import annotations

@@ -132,13 +132,32 @@ class Member(msgspec.Struct, frozen=True):
     draining: bool
     expired: bool
 
+    @property
+    def state(self) -> str:
+        """Say in a word how it is."""
+        return "expired" if self.expired else "draining" if self.draining else "serving"
+
+
+class FleetState(NamedTuple):
+    """The fleet at one moment; `version` is another one whenever hosts or owners are others."""
+
+    version: int
+    members: list[Member]
+
 
 class Ownership(NamedTuple):
-    """How many hosts are wanted (None: as configured), who there is, and who owns which partition."""
+    """How many hosts are wanted, who there is, and who owns which partition."""
 
-    wanted: int | None
+    wanted: int
     members: list[Member]
     owners: dict[int, str]
+
+    def held(self) -> dict[str, list[int]]:
+        """Return the partitions of every member, and of any other owner, in order."""
+        held: dict[str, list[int]] = {member.host_id: [] for member in self.members}
+        for partition, owner in sorted(self.owners.items()):
+            held.setdefault(owner, []).append(partition)
+        return held
 
 
 class FleetCounts(msgspec.Struct, frozen=True):

@@ -20,12 +20,14 @@ class Chargers:
         self.owned: frozenset[int] = frozenset()
         self.idle = asyncio.Event()
         self.idle.set()
+        self.asked = asyncio.Event()
 
     def hold(self, partitions: Collection[int]) -> None:
         self.owned = frozenset(partitions)
 
     async def give_up(self, partitions: Collection[int]) -> None:
         self.owned -= frozenset(partitions)
+        self.asked.set()
         await self.idle.wait()
 
 
@@ -136,6 +138,7 @@ async def test_a_partition_is_not_free_before_its_turns_are_committed(world: Wor
     world.chargers["a"].idle.clear()
     await world.join("b")
     giving = asyncio.create_task(world.hosts["a"].beat())
+    await asyncio.wait_for(world.chargers["a"].asked.wait(), 5)
     await world.beats("b")
     assert set((await world.store.owners()).values()) == {"a"}
     assert len(world.chargers["a"].owned) == 6

@@ -73,10 +73,11 @@ class MemoryPlatform:
         self.answers_in_s: float | None = None
         self.asked_wait_s: list[float] = []
         self.frames_in = 100
+        self.at_s = 0.0
         self.stations_asked: dict[str, object] = {}
         self.transactions_asked: dict[str, object] = {}
         self.closed = False
-        self.wanted: int | None = None
+        self.wanted = 1
         self.members = [Member("host-0", draining=False, expired=False), Member("host-1", draining=True, expired=False)]
         self.owners = {**dict.fromkeys(range(4000), "host-0"), **dict.fromkeys(range(4000, 4096), "host-1")}
 
@@ -102,7 +103,10 @@ class MemoryPlatform:
         self._reach("fleet")
         hosts = {} if "hosts" in self.down else {"host-0": {"chargers": 3, "turns": 9, "lag_s": 0.001, "cpu_s": 1.5}}
         self.frames_in += 50
-        return FleetStats(hosts, {"gateway-a": {"connected": 2, "frames_in": self.frames_in, "refused": {"path": 1}}})
+        self.at_s += 0.5
+        return FleetStats(
+            self.at_s, hosts, {"gateway-a": {"connected": 2, "frames_in": self.frames_in, "refused": {"path": 1}}}
+        )
 
     async def ownership(self) -> Ownership:
         self._reach("database")

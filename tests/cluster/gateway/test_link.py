@@ -118,6 +118,21 @@ async def test_a_batch_keeps_to_its_limits_of_items_and_bytes(uplink_to: UplinkT
     assert len(host.items) == 26
 
 
+async def test_a_storm_of_connects_does_not_hold_up_who_charges(uplink_to: UplinkTo) -> None:
+    """Of 500 connects a batch takes a few, so that frames that come later need not wait for all of them."""
+    host, socket = FakeHost(), Socket()
+    uplink = uplink_to(host, window=1)
+    for n in range(500):
+        uplink.open_lane(f"NEW-{n}").post(connect(f"NEW-{n}"), socket)
+    for n in range(100):
+        uplink.open_lane(f"CP-{n}").post(frame(f"CP-{n}", b"x"), socket)
+    assert await uplink.drain(10)
+    kinds = [[type(item) for item in items] for items in host.batches]
+    assert kinds[0].count(batch.Frame) == 100
+    assert all(items.count(batch.Connect) <= 32 for items in kinds)
+    assert sum(items.count(batch.Connect) for items in kinds) == 500
+
+
 @pytest.mark.parametrize("kind", ["unavailable_for", "dies_after_execution"])
 async def test_a_host_failure_sends_the_same_items_again_until_answered(uplink_to: UplinkTo, kind: str) -> None:
     host, socket, router = FakeHost(), Socket(), FakeRouter()

@@ -123,6 +123,6 @@ async def waiting(connection: AsyncConnection, count: int) -> None:
 
 
 async def test_how_many_hosts_are_wanted_is_kept(fleet: PostgresFleet) -> None:
-    assert await fleet.hosts_wanted() is None
+    assert await fleet.hosts_wanted() == 1
     await fleet.want_hosts(4)
     assert await fleet.hosts_wanted() == 4

@@ -239,23 +239,3 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["owner"], ["hosts.host_id"], name=op.f("partitions_owner_fkey")),
         sa.PrimaryKeyConstraint("partition", name=op.f("partitions_pkey")),
     )
-
-
-def downgrade() -> None:
-    """Undo."""
-    for table in (
-        "partitions",
-        "variables",
-        "transactions",
-        "transaction_events",
-        "stations",
-        "station_readings",
-        "outbox",
-        "ocpp_frames",
-        "notices",
-        "id_tokens",
-        "hosts",
-        "gateways",
-        "commands",
-    ):
-        op.drop_table(table)

@@ -26,8 +26,3 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (at)",
     )
     op.create_index("ocpp_frames_station_at", "ocpp_frames", ["station_id", "at", "seq"], unique=False)
-
-
-def downgrade() -> None:
-    """Revert. Digests are lost; nothing reads them but repeats of events that were stored before."""
-    raise NotImplementedError("there is no way back: the digests of stored events are gone")

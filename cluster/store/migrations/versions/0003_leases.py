@@ -24,10 +24,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("fleet_pkey")),
     )
     op.execute("INSERT INTO fleet (id, version) VALUES (1, 1)")
-
-
-def downgrade() -> None:
-    """Undo."""
-    op.drop_table("fleet")
-    op.drop_column("hosts", "draining")
-    op.drop_column("hosts", "lease_until")
