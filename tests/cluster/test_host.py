@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from actors.domain.command import Command
-from actors.errors import Moved, NotFound, StationOffline, Unavailable
+from actors.errors import Moved, NotFound, StationOffline
 from actors.handlers import transactions
 from actors.handlers.routes import ROUTES, Route
 from actors.ocpp.messages import TransactionEvent, TransactionEventResponse
