@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cluster import runtime
 from cluster.embedded import EmbeddedPostgres, EmbeddedValkey
-from cluster.fleet import Fleet
+from cluster.fleet.fleet import Fleet
 from cluster.keys import Keys, load_keys
 from cluster.server_process import ServerProcess, keep_running
 from cluster.store.engine import make_engine
@@ -85,7 +85,7 @@ async def platform(settings: Settings) -> AsyncIterator[tuple[Addresses, Keys]]:
         stack.enter_context(_run_file(settings.data_dir, addresses))
         print(
             f"ready in {screen.elapsed_s():.1f} s   stations {addresses.stations}<stationId>   "
-            f"API {addresses.api}/docs   gateways {len(fleet.gateway_ids)}   data {settings.data_dir}",
+            f"API {addresses.api}/docs   gateways {len(fleet.gateways.ids)}   data {settings.data_dir}",
             flush=True,
         )
         yield addresses, keys
@@ -132,11 +132,12 @@ async def _fleet(settings: Settings, keys: Keys, stack: AsyncExitStack, screen: 
     fleet = Fleet(settings, keys, PostgresFleet(engine, settings.hosts.count), PostgresGateways(engine))
     stack.push_async_callback(fleet.stop)
     async with screen.step("hosts") as remark:
-        await fleet.start_hosts()
-        remark(f"{len(fleet.host_ids)} with {settings.hosts.partitions} partitions")
+        await fleet.hosts.start()
+        remark(f"{len(fleet.hosts.ids)} with {settings.hosts.partitions} partitions")
     async with screen.step("gateways") as remark:
-        await fleet.start_gateways()
-        remark(", ".join(fleet.gateway_ids))
+        await fleet.gateways.start()
+        remark(", ".join(fleet.gateways.ids))
+    fleet.watch()
     return fleet
 
 

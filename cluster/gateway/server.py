@@ -1,6 +1,6 @@
 """The gateway as a Ray actor: hosts' actor handles become `Ingest`, Ray's errors become HostUnavailable.
 
-cluster/fleet.py applies Ray's decorator and options to `GatewayActor`. The only file of this package that imports Ray.
+cluster/fleet applies Ray's decorator and options to `GatewayActor`. The only file of this package that imports Ray.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The fleet: which Ray actors run, where, and that they keep running."""
