@@ -1,4 +1,4 @@
-"""The gateways of the fleet: as many as are wanted. Each life has a new id, as its sockets are gone with the old one."""
+"""The gateways of the fleet: as many as are wanted. Each life has a new id, as sockets are gone with the old one."""
 
 from __future__ import annotations
 
