@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from actors.errors import CloudBayError
 from cluster import screens
@@ -21,6 +22,7 @@ from configs.sources import SettingsError
 from simulator import cli as simulator_cli
 
 _HOSTS = "/api/v1/hosts"
+_PLACEMENTS = "/api/v1/placements"
 _LOOK_EVERY_S = 0.5
 _PATIENCE_S = 240.0
 """Less than the life of the command's own token."""
@@ -36,6 +38,8 @@ _EPILOG = """examples:
     curl -H "Authorization: Bearer $(cloudbay token)" http://127.0.0.1:8000/api/v1/stations
   four hosts instead of two, while stations charge
     cloudbay hosts scale 4
+  a process of its own for each station of a depot
+    cloudbay hosts dedicate site DEPOT-7
   a second platform beside the first
     CLOUDBAY_GATEWAY__PORT=9001 CLOUDBAY_API__PORT=8001 cloudbay up --data-dir /tmp/second
 
@@ -67,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--once", action="store_true", help="end when every station has charged one car")
     verb("status", _status, "show what is connected, the message rate, hosts and gateways")
     _add_stations(verb("stations", _stations, "add, list or show stations"), common)
-    _add_hosts(verb("hosts", _hosts, "list the hosts, or run more or fewer of them"), common)
+    _add_hosts(verb("hosts", _hosts, "list the hosts, run more or fewer of them, or dedicate some"), common)
     verb("partitions", _partitions, "show which host holds which partitions of the fleet")
     token = verb("token", _token, "print a bearer token for the API")
     token.add_argument("--role", choices=("admin", "viewer"), default="admin", help="what it may do (default admin)")
@@ -83,6 +87,7 @@ def _add_stations(parser: argparse.ArgumentParser, common: argparse.ArgumentPars
     add = actions.add_parser("add", parents=[common], help="register a station; prints its password once")
     add.add_argument("station_id")
     add.add_argument("--no-password", action="store_true", help="security profile 0: let it connect without one")
+    add.add_argument("--site", metavar="ID", help="the site it belongs to")
     listing = actions.add_parser("list", parents=[common], help="list stations")
     listing.add_argument("--connected", action="store_true", help="only those that are connected now")
     actions.add_parser("show", parents=[common], help="show one station").add_argument("station_id")
@@ -93,6 +98,13 @@ def _add_hosts(parser: argparse.ArgumentParser, common: argparse.ArgumentParser)
     actions.add_parser("list", parents=[common], help="list the hosts and how much each holds")
     scale = actions.add_parser("scale", parents=[common], help="run N hosts; stations stay connected meanwhile")
     scale.add_argument("count", type=int, metavar="N")
+    for action, text in (
+        ("dedicate", "give a station, or every station of a site, a host process of its own"),
+        ("pack", "take that back: they share hosts again"),
+    ):
+        placing = actions.add_parser(action, parents=[common], help=text)
+        placing.add_argument("kind", choices=("station", "site"))
+        placing.add_argument("name", help="a station's or a site's id")
 
 
 def _up(_arguments: argparse.Namespace, settings: Settings) -> int:
@@ -118,6 +130,8 @@ def _stations(arguments: argparse.Namespace, settings: Settings) -> int:
     with ApiClient(settings) as api:
         if arguments.action == "add":
             body: dict[str, object] = {"stationId": arguments.station_id, "password": not arguments.no_password}
+            if arguments.site is not None:
+                body["siteId"] = arguments.site
             print(screens.added(api.post("/api/v1/stations", body), settings))
         elif arguments.action == "list":
             query = {"connected": "true"} if arguments.connected else {}
@@ -130,6 +144,11 @@ def _stations(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _hosts(arguments: argparse.Namespace, settings: Settings) -> int:
     with ApiClient(settings) as api:
+        if arguments.action in ("dedicate", "pack"):
+            path = f"{_PLACEMENTS}/{arguments.kind}/{quote(arguments.name, safe='')}"
+            print(screens.placements(api.put(path) if arguments.action == "dedicate" else api.delete(path)))
+            print("hosts come and go within seconds: `cloudbay hosts list`")
+            return 0
         answer = api.get(_HOSTS) if arguments.action == "list" else api.put(_HOSTS, {"count": arguments.count})
         shown = screens.hosts(answer)
         print(shown)

@@ -25,12 +25,14 @@ from cluster.store.fleet import PostgresFleet
 from cluster.store.frame_log import PostgresFrameLog
 from cluster.store.gateways import PostgresGateways
 from cluster.store.outbox import PostgresOutbox
+from cluster.store.placements import PostgresPlacements
 from cluster.store.queries import PostgresQueries
 from cluster.store.tokens import PostgresTokens
 from configs.settings import Settings
 
 _HOST_COMMAND_TIMEOUT_S = 8.0
 """Below the gateways' patience with a host, so that a database that hangs ends in a CALLERROR and not in silence."""
+_DEDICATED_POOL_SIZE = 2
 
 
 @dataclass(frozen=True)
@@ -83,15 +85,17 @@ def rules(settings: Settings) -> Rules:
     )
 
 
-async def open_host(settings: Settings, host_id: str) -> HostServices:
-    """Join the fleet with a new epoch and return a host that owns nothing yet."""
+async def open_host(settings: Settings, host_id: str, own_partition: int | None = None) -> HostServices:
+    """Join the fleet with a new epoch and return a host that owns nothing yet.
+
+    With an `own_partition` it is dedicated to one station: a few connections do, and the outbox is left to the others.
+    """
     stack = AsyncExitStack()
-    engine = make_engine(
-        _database_url(settings), host_id, settings.database.pool_size, command_timeout_s=_HOST_COMMAND_TIMEOUT_S
-    )
+    pool_size = settings.database.pool_size if own_partition is None else _DEDICATED_POOL_SIZE
+    engine = make_engine(_database_url(settings), host_id, pool_size, command_timeout_s=_HOST_COMMAND_TIMEOUT_S)
     stack.push_async_callback(engine.dispose)
     fleet = PostgresFleet(engine, settings.hosts.count)
-    epoch = await fleet.join(host_id, settings.hosts.lease_s)
+    epoch = await fleet.join(host_id, settings.hosts.lease_s, own_partition)
     retention = timedelta(hours=settings.frames_log.retention_hours)
     frame_log = PostgresFrameLog(engine, retention, settings.frames_log.max_queued, _now)
     frame_log.start()
@@ -101,10 +105,9 @@ async def open_host(settings: Settings, host_id: str) -> HostServices:
     live = ValkeyLiveBus(redis, settings.live.stream_max_events)
     live.start()
     stack.push_async_callback(live.close)
-    relay = asyncio.create_task(
-        Relay(PostgresOutbox(engine), redis, settings.outbox.poll_s, settings.outbox.batch).run()
-    )
-    stack.callback(relay.cancel)
+    if own_partition is None:
+        relay = Relay(PostgresOutbox(engine), redis, settings.outbox.poll_s, settings.outbox.batch)
+        stack.callback(asyncio.create_task(relay.run()).cancel)
     directory = make_directory(settings)
     host = ChargerHost(
         PostgresChargerStore(engine, host_id, epoch),
@@ -120,9 +123,7 @@ async def open_host(settings: Settings, host_id: str) -> HostServices:
         ),
         clock=_now,
     )
-    membership = Membership(
-        host_id, epoch, fleet, RayPeers(directory), host, settings.hosts.partitions, settings.hosts.lease_s
-    )
+    membership = Membership(host_id, epoch, fleet, RayPeers(directory), host, settings.hosts.lease_s)
     return HostServices(host, membership, fleet, stack)
 
 
@@ -152,6 +153,7 @@ async def open_api(settings: Settings, keys: Keys) -> ApiServices:
         tokens=PostgresTokens(engine),
         chargers=RayChargers(directory),
         hosts=fleet,
+        placements=PostgresPlacements(engine, settings.hosts.placement == "dedicated", settings.hosts.max_dedicated),
         stats=stats,
         ping_redis=ping_redis,
         clock=_now,

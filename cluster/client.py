@@ -45,9 +45,13 @@ class ApiClient:
         """Return the JSON of a POST. Raises RefusedByApi, Unavailable."""
         return self._call("POST", path, json=body)
 
-    def put(self, path: str, body: dict[str, object]) -> Any:
+    def put(self, path: str, body: dict[str, object] | None = None) -> Any:
         """Return the JSON of a PUT. Raises RefusedByApi, Unavailable."""
         return self._call("PUT", path, json=body)
+
+    def delete(self, path: str) -> Any:
+        """Return the JSON of a DELETE. Raises RefusedByApi, Unavailable."""
+        return self._call("DELETE", path)
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -38,7 +38,7 @@ from cluster.batch import (
     decode_items,
     encode,
 )
-from cluster.partitions import partition_of
+from cluster.partitions import PartitionMap
 from cluster.rounds import Rounds, Step
 from cluster.slots import Slots
 from cluster.waiters import Waiters
@@ -86,6 +86,7 @@ class ChargerHost:
         self._live = live
         self._limits = limits
         self.owned: frozenset[int] = frozenset()
+        self._map = PartitionMap(limits.partitions)
         self._slots = Slots()
         self._rounds = Rounds(self._slots, store, rules, clock, self._owns, limits.max_commit_units)
         self._clock = clock
@@ -135,7 +136,7 @@ class ChargerHost:
         return Answers([pack_error(step.turn.call.message_id, "InternalError", _RETRY_LATER, step.version)])
 
     def _owns(self, station_id: str) -> bool:
-        return partition_of(station_id, self._limits.partitions) in self.owned and not self._fenced
+        return self._map.of(station_id) in self.owned and not self._fenced
 
     async def _run(self, steps: Sequence[Step]) -> None:
         """Run a round and let go what its committed turns want told; frames are the caller's to deliver."""
@@ -168,9 +169,10 @@ class ChargerHost:
         for command in turn.finished:
             self._waiters.finished(command)
 
-    def hold(self, partitions: Collection[int]) -> None:
-        """Serve exactly these partitions from now on."""
+    def hold(self, partitions: Collection[int], own: Mapping[str, int]) -> None:
+        """Serve exactly these partitions from now on; `own` are the stations that have one of their own."""
         self.owned = frozenset(partitions)
+        self._map = PartitionMap(self._limits.partitions, own)
 
     async def give_up(self, partitions: Collection[int]) -> None:
         """Serve these no more; returns once all their turns are committed and their chargers forgotten."""
@@ -178,7 +180,7 @@ class ChargerHost:
         self.owned -= given
 
         def moved(station_id: str) -> bool:
-            return partition_of(station_id, self._limits.partitions) in given
+            return self._map.of(station_id) in given
 
         for station_id in filter(moved, self._slots.ids()):
             await self._slots.forget(station_id)

@@ -28,10 +28,14 @@ _REJOIN_AFTER_S = 1.0
 
 
 class HostActor:
-    """One host process. Hard state: its epoch, in the database. Soft state and losses: see ChargerHost."""
+    """One host process. Hard state: its epoch, in the database. Soft state and losses: see ChargerHost.
 
-    def __init__(self, host_id: str, settings: Mapping[str, object]) -> None:
+    With an `own_partition` it is dedicated to the one station in it.
+    """
+
+    def __init__(self, host_id: str, settings: Mapping[str, object], own_partition: int | None = None) -> None:
         self._host_id = host_id
+        self._own_partition = own_partition
         self._settings = Settings.model_validate(settings)
         self._services: HostServices | None = None
         self._starting = asyncio.Lock()
@@ -52,7 +56,7 @@ class HostActor:
     async def _opened(self) -> HostServices:
         async with self._starting:
             if self._services is None:
-                self._services = await open_host(self._settings, self._host_id)
+                self._services = await open_host(self._settings, self._host_id, self._own_partition)
             return self._services
 
     async def _live(self) -> None:
@@ -99,8 +103,8 @@ class HostActor:
         if suspects:
             with suppress(CloudBayError):
                 await services.membership.beat(suspects)
-        members = [member.host_id for member in await services.fleet.members()]
-        return FleetMap(await services.fleet.owners(), members)
+        shared = [m.host_id for m in await services.fleet.members() if m.own_partition is None]
+        return FleetMap(await services.fleet.partition_map(), shared)
 
     async def wake(self) -> None:
         """Look at the fleet now: something has changed."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from actors.errors import Fenced, Unavailable
 from cluster.balance import moves
-from cluster.store.views import FleetState, Member
+from cluster.partitions import PartitionMap
+from cluster.store.views import Claimed, FleetState, Member
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +29,10 @@ class FleetStore(Protocol):
     async def bury(self, host_ids: Sequence[str], *, only_expired: bool) -> list[str]:
         """Fence hosts off and free all they own; return who was."""
 
-    async def owners(self) -> dict[int, str]:
-        """Return the owner of every partition that has one."""
+    async def partition_map(self) -> PartitionMap:
+        """Return all partitions and their owners."""
 
-    async def claim(self, host_id: str, epoch: int, wanted: Sequence[int]) -> list[int]:
+    async def claim(self, host_id: str, epoch: int, wanted: Sequence[int]) -> Claimed:
         """Take partitions that nobody owns; return those that this host has got. Raises Fenced."""
 
     async def release(self, host_id: str, epoch: int, given: Sequence[int]) -> None:
@@ -55,8 +56,8 @@ class Holder(Protocol):
     def owned(self) -> Collection[int]:
         """The partitions that are served."""
 
-    def hold(self, partitions: Collection[int]) -> None:
-        """Serve exactly these partitions from now on."""
+    def hold(self, partitions: Collection[int], own: Mapping[str, int]) -> None:
+        """Serve exactly these partitions from now on; `own` are the stations that have one of their own."""
 
     async def give_up(self, partitions: Collection[int]) -> None:
         """Serve these no more; returns once all their turns are committed and their chargers forgotten."""
@@ -66,14 +67,13 @@ class Membership:
     """The life of one host in the fleet, from `join` until it is fenced off or leaves."""
 
     def __init__(
-        self, host_id: str, epoch: int, store: FleetStore, peers: Peers, holder: Holder, partitions: int, lease_s: float
+        self, host_id: str, epoch: int, store: FleetStore, peers: Peers, holder: Holder, lease_s: float
     ) -> None:
         self.host_id = host_id
         self.epoch = epoch
         self._store = store
         self._peers = peers
         self._holder = holder
-        self._partitions = partitions
         self._lease_s = lease_s
         self._version = -1
         self._steady_since: float | None = None
@@ -135,23 +135,30 @@ class Membership:
         return buried
 
     async def _rebalance(self, state: FleetState, buried: Sequence[str]) -> None:
-        working = [m.host_id for m in state.members if not m.draining and m.host_id not in buried]
-        owners = await self._store.owners()
-        claim, release = moves(self.host_id, working, owners, self._partitions)
+        working = {m.host_id: m.own_partition for m in state.members if not m.draining and m.host_id not in buried}
+        seen = await self._store.partition_map()
+        own, mine = seen.own, {partition for partition, owner in seen.owners.items() if owner == self.host_id}
+        # Before anything is given up: which stations go with a partition depends on who has one of its own.
+        self._hold(mine, own)
+        claim, release = moves(self.host_id, working, seen.owners, range(seen.total))
         if release:
             await self._holder.give_up(release)
             await self._store.release(self.host_id, self.epoch, release)
             log.info("partitions given up", extra={"host_id": self.host_id, "count": len(release)})
-        mine = {partition for partition, owner in owners.items() if owner == self.host_id}.difference(release)
+        mine.difference_update(release)
         if claim:
-            mine.update(await self._store.claim(self.host_id, self.epoch, claim))
-        if mine != self._holder.owned:
-            log.info("partitions held", extra={"host_id": self.host_id, "count": len(mine)})
-            self._holder.hold(mine)
+            got, own = await self._store.claim(self.host_id, self.epoch, claim)
+            mine.update(got)
+        self._hold(mine, own)
         # What changes from here on, by ourselves too, is another version and looked at in the next beat.
         self._version = state.version
         if release or buried:
             await self._peers.wake([host_id for host_id in working if host_id != self.host_id])
+
+    def _hold(self, partitions: Collection[int], own: Mapping[str, int]) -> None:
+        if partitions != self._holder.owned:
+            log.info("partitions held", extra={"host_id": self.host_id, "count": len(partitions)})
+        self._holder.hold(partitions, own)
 
 
 def _next(me: str, host_ids: Sequence[str]) -> str:

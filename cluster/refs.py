@@ -20,7 +20,7 @@ from actors.domain.station import Configuration, Station
 from actors.errors import CloudBayError, Unavailable
 from cluster import batch
 from cluster.gateway.ports import FleetMap, HostKey, HostUnavailable
-from cluster.partitions import partition_of
+from cluster.partitions import PartitionMap
 from configs.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -50,14 +50,13 @@ class RayDirectory:
 
     def __init__(self, namespace: str, partitions: int, host_ids: Sequence[str]) -> None:
         self._namespace = namespace
-        self._partitions = partitions
         self._host_ids = list(host_ids)
-        self._owners: dict[int, HostKey] = {}
+        self._map = PartitionMap(partitions)
         self._handles: dict[str, ActorHandle] = {}
 
     def route(self, station_id: str) -> HostKey:
         """Return the owner of a station. Raises HostUnavailable while none is known."""
-        owner = self._owners.get(partition_of(station_id, self._partitions))
+        owner = self._map.owner(station_id)
         if owner is None:
             raise HostUnavailable(f"no host owns the partition of {station_id} yet")
         return owner
@@ -74,7 +73,7 @@ class RayDirectory:
             except (RayError, ValueError, TimeoutError):
                 self.forget(host_id)
             else:
-                self._owners, self._host_ids = found.owners, found.hosts or self._host_ids
+                self._map, self._host_ids = found.partitions, found.hosts or self._host_ids
                 return
         raise HostUnavailable("no host answers")
 

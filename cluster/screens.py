@@ -30,21 +30,28 @@ def status(answer: dict[str, Any], address: str) -> str:
 
 def hosts(answer: dict[str, Any]) -> str:
     """Show the hosts and how much each holds."""
-    rows = [(host["hostId"], host["state"], host["partitions"]) for host in answer["hosts"]]
+    rows = [(h["hostId"], h["state"], h["partitions"], h["stationId"] or "") for h in answer["hosts"]]
     if answer["free"]:
-        rows.append(("(nobody)", "free", answer["free"]))
-    return _table(("host", "", "partitions"), rows)
+        rows.append(("(nobody)", "free", answer["free"], ""))
+    return _table(("host", "", "partitions", "dedicated to"), rows)
 
 
 def as_wanted(answer: dict[str, Any]) -> bool:
-    """Tell whether as many hosts as wanted hold everything."""
+    """Tell whether as many hosts as wanted hold everything; dedicated ones come on top."""
     serving = [host for host in answer["hosts"] if host["state"] == "serving" and host["partitions"]]
-    return len(answer["hosts"]) == len(serving) == answer["wanted"] and not answer["free"]
+    shared = [host for host in serving if host["stationId"] is None]
+    return len(answer["hosts"]) == len(serving) and len(shared) == answer["wanted"] and not answer["free"]
 
 
 def partitions(answer: dict[str, Any]) -> str:
     """Show which host holds which partitions."""
     return _table(("host", "partitions"), [(host["hostId"], host["ranges"] or "-") for host in answer["hosts"]])
+
+
+def placements(answer: dict[str, Any]) -> str:
+    """Show who gets a host of its own."""
+    rules = [f"{rule['kind']} {rule['name']}" for rule in answer["placements"]]
+    return f"with hosts of their own: {', '.join(rules) or 'nobody'}"
 
 
 def stations(items: Sequence[dict[str, Any]]) -> str:

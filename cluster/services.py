@@ -18,6 +18,8 @@ from cluster.store.views import (
     FrameEntry,
     Ownership,
     Page,
+    Placement,
+    PlacementKind,
     StationDetail,
     StationSummary,
     StoredNotice,
@@ -36,6 +38,7 @@ class StationQueries(Protocol):
         self,
         connected: bool | None = None,
         registration: str | None = None,
+        site_id: str | None = None,
         q: str | None = None,
         cursor: str | None = None,
         limit: int = 100,
@@ -136,6 +139,19 @@ class HostDirectory(Protocol):
         """Ask for so many hosts from now on."""
 
 
+class PlacementRules(Protocol):
+    """Who gets a host of its own. Raises Unavailable."""
+
+    async def rules(self) -> list[Placement]:
+        """Return all rules, by kind and name."""
+
+    async def dedicate(self, kind: PlacementKind, name: str) -> None:
+        """Give a station, or every station of a site, a host of its own. Raises NotFound, Conflict."""
+
+    async def pack(self, kind: PlacementKind, name: str) -> None:
+        """Take a rule back. Raises NotFound."""
+
+
 @dataclass(frozen=True)
 class FleetStats:
     """Counters of every host and gateway that answers, by its name; `at_s` is the process' monotonic clock."""
@@ -154,6 +170,7 @@ class ApiServices:
     tokens: TokenRegistry
     chargers: ChargerDirectory
     hosts: HostDirectory
+    placements: PlacementRules
     stats: Callable[[], Awaitable[FleetStats]]
     ping_redis: Callable[[], Awaitable[None]]
     """Raises Unavailable when Redis does not answer."""

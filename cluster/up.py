@@ -24,6 +24,7 @@ from cluster.store.engine import make_engine
 from cluster.store.fleet import PostgresFleet
 from cluster.store.gateways import PostgresGateways
 from cluster.store.migrate import migrate
+from cluster.store.placements import PostgresPlacements
 from configs.settings import Settings
 
 
@@ -129,7 +130,14 @@ async def _start(server: ServerProcess, stack: AsyncExitStack) -> str:
 async def _fleet(settings: Settings, keys: Keys, stack: AsyncExitStack, screen: Screen) -> Fleet:
     engine = make_engine(str(settings.database.url), "cloudbay-up", pool_size=2)
     stack.push_async_callback(engine.dispose)
-    fleet = Fleet(settings, keys, PostgresFleet(engine, settings.hosts.count), PostgresGateways(engine))
+    hosts = settings.hosts
+    fleet = Fleet(
+        settings,
+        keys,
+        PostgresFleet(engine, hosts.count),
+        PostgresPlacements(engine, hosts.placement == "dedicated", hosts.max_dedicated),
+        PostgresGateways(engine),
+    )
     stack.push_async_callback(fleet.stop)
     async with screen.step("hosts") as remark:
         await fleet.hosts.start()

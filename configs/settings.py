@@ -84,6 +84,8 @@ class Hosts(Section):
     """The Ray actors that hold the charger actors."""
 
     count: Count
+    placement: Literal["packed", "dedicated"]
+    max_dedicated: Amount
     partitions: Annotated[int, Field(ge=1, le=65536)]
     lease_s: Annotated[float, Field(ge=1)]
     passivate_after_s: Seconds

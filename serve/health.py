@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from pydantic.alias_generators import to_camel
 
 from actors.errors import CloudBayError
+from cluster.partitions import PartitionMap
 from cluster.services import ApiServices, FleetStats
 from cluster.store.views import FleetCounts, Ownership
 from serve.auth import viewer
@@ -77,7 +78,7 @@ async def readyz(services: Services, response: Response) -> ReadyOut:
         "database": database if isinstance(database, str) else "ok",
         "redis": redis if isinstance(redis, str) else "ok",
         "hosts": _hosts(stats, owned),
-        "partitions": owned if isinstance(owned, str) else _all_owned(len(owned.owners), settings.hosts.partitions),
+        "partitions": owned if isinstance(owned, str) else _all_owned(owned.map),
         "gateways": stats if isinstance(stats, str) else _all_answer(len(stats.gateways), settings.gateway.count),
     }
     ready = all(state == "ok" for state in parts.values())
@@ -146,15 +147,18 @@ async def _outcome(part: Awaitable[T]) -> T | str:
 def _hosts(stats: FleetStats | str, owned: Ownership | str) -> str:
     if isinstance(stats, str):
         return stats
-    return owned if isinstance(owned, str) else _all_answer(len(stats.hosts), owned.wanted)
+    if isinstance(owned, str):
+        return owned
+    dedicated = sum(member.own_partition is not None for member in owned.members)
+    return _all_answer(len(stats.hosts), owned.wanted + dedicated)
 
 
 def _all_answer(answering: int, expected: int) -> str:
     return "ok" if answering >= expected else f"{answering} of {expected} answer"
 
 
-def _all_owned(owned: int, partitions: int) -> str:
-    return "ok" if owned == partitions else f"{owned} of {partitions} have a host"
+def _all_owned(partitions: PartitionMap) -> str:
+    return "ok" if not partitions.free else f"{partitions.free} of {partitions.total} have no host"
 
 
 def _camel(members: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:

@@ -29,20 +29,13 @@ async def scale_hosts(asked: HostsAsked, services: Services) -> dict[str, object
 
 async def _shown(services: ApiServices) -> dict[str, object]:
     ownership = await services.hosts.ownership()
-    states = {member.host_id: member.state for member in ownership.members}
-    total = services.settings.hosts.partitions
     return {
         "wanted": ownership.wanted,
-        "partitions": total,
-        "free": total - len(ownership.owners),
+        "partitions": ownership.map.total,
+        "free": ownership.map.free,
         "hosts": [
-            {
-                "host_id": host_id,
-                "state": states.get(host_id, "gone"),
-                "partitions": len(mine),
-                "ranges": ranges(mine),
-            }
-            for host_id, mine in sorted(ownership.held().items())
+            {**share._asdict(), "partitions": len(share.partitions), "ranges": ranges(share.partitions)}
+            for share in ownership.shares()
         ],
     }
 

@@ -22,6 +22,7 @@ from serve.wire import (
     NoticeOut,
     PasswordOut,
     Registration,
+    SiteId,
     StationAsked,
     StationChange,
     StationOut,
@@ -39,19 +40,20 @@ async def list_stations(
     services: Services,
     connected: bool | None = None,
     registration: Registration | None = None,
+    site: SiteId | None = None,
     q: Annotated[str | None, Query(min_length=1, description="A part of id, vendor, model or serial number.")] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> dict[str, object]:
     """List stations by id."""
-    return shown(request, await services.queries.stations(connected, registration, q, cursor, limit))
+    return shown(request, await services.queries.stations(connected, registration, site, q, cursor, limit))
 
 
 @router.post("", status_code=201, response_model=StationOut, dependencies=_ADMIN)
 async def add_station(asked: StationAsked, response: Response, services: Services) -> dict[str, object]:
     """Register a station before its first contact."""
     password, password_digest = _new_password(services) if asked.password else (None, None)
-    decisions = Configuration(asked.admission, asked.validation, password_digest)
+    decisions = Configuration(asked.admission, asked.validation, password_digest, asked.site_id)
     await services.chargers.configure(asked.station_id, decisions, create=True)
     response.headers["Location"] = f"/api/v1/stations/{quote(asked.station_id)}"
     return {**_all_of(await services.queries.station(asked.station_id)), "password": password}
@@ -65,7 +67,7 @@ async def get_station(station_id: str, services: Services) -> dict[str, object]:
 
 @router.patch("/{station_id}", response_model=StationOut, response_model_exclude={"password"}, dependencies=_ADMIN)
 async def change_station(station_id: str, change: StationChange, services: Services) -> dict[str, object]:
-    """Decide how the station's boots are answered and how strictly its messages are read."""
+    """Decide how the station's boots are answered, how strictly its messages are read, and where it belongs."""
     decisions = Configuration(**{name: getattr(change, name) for name in change.model_fields_set})
     await services.chargers.configure(station_id, decisions)
     return _all_of(await services.queries.station(station_id))

@@ -11,10 +11,13 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from cluster.store.views import MemberState, PlacementKind
+
 Registration = Literal["Accepted", "Pending", "Rejected"]
 Validation = Literal["tolerant", "strict"]
 StationId = Annotated[str, StringConstraints(min_length=1, max_length=48, pattern=r"^[^:/\x00-\x1f\x7f]+$")]
 """1 to 48 printable characters without ':' (OCPP 2.1 Part 4 section 3.1.1); '/' would not fit a URL's segment."""
+SiteId = Annotated[str, StringConstraints(min_length=1, max_length=48, pattern=r"^[^/\x00-\x1f\x7f]+$")]
 IdToken = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/\x00-\x1f\x7f]+$")]
 
 
@@ -59,6 +62,7 @@ class StationBase(StationSummaryOut):
     serial_number: str | None
     admission: str | None = Field(description="An admin's choice for its boots; null goes by `stations.boot`.")
     validation: str | None = Field(description="An admin's choice; null goes by `ocpp.validation`.")
+    site_id: str | None = Field(description="The site it belongs to.")
     boot_reason: str | None
     booted_at: datetime | None
     connected_at: datetime | None
@@ -99,6 +103,7 @@ class StationAsked(Asked):
     station_id: StationId = Field(examples=["CP-1"])
     admission: Registration | None = None
     validation: Validation | None = None
+    site_id: SiteId | None = None
     password: bool = Field(default=False, description="Make a password and tell it in this answer.")
 
 
@@ -107,6 +112,7 @@ class StationChange(Asked):
 
     admission: Registration | None = None
     validation: Validation | None = None
+    site_id: SiteId | None = None
 
 
 class PasswordOut(Wire):
@@ -269,7 +275,8 @@ class HostOut(Wire):
     """One host and what it holds."""
 
     host_id: str
-    state: Literal["serving", "draining", "expired"]
+    state: MemberState
+    station_id: str | None = Field(description="The station it is dedicated to; null for a host that many share.")
     partitions: int
     ranges: str = Field(description="The partitions it holds, like `0-2047, 4000`.")
 
@@ -281,6 +288,19 @@ class HostsOut(Wire):
     partitions: int
     free: int = Field(description="Partitions that nobody holds: between two owners, for a moment.")
     hosts: list[HostOut]
+
+
+class PlacementOut(Wire):
+    """A rule that gives a station, or every station of a site, a host of its own."""
+
+    kind: PlacementKind
+    name: str
+
+
+class PlacementsOut(Wire):
+    """Who gets a host of its own."""
+
+    placements: list[PlacementOut]
 
 
 class StatusOut(Wire):

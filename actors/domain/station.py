@@ -37,6 +37,7 @@ class Station(msgspec.Struct):
     admission: Registration | None = None
     validation: Literal["tolerant", "strict"] | None = None
     password_digest: str | None = None
+    site_id: str | None = None
     boot_reason: str | None = None
     booted_at: datetime | None = None
     conn_epoch: int = 0
@@ -68,6 +69,7 @@ class Configuration(msgspec.Struct, frozen=True):
     admission: Registration | msgspec.UnsetType | None = msgspec.UNSET
     validation: Literal["tolerant", "strict"] | msgspec.UnsetType | None = msgspec.UNSET
     password_digest: str | msgspec.UnsetType | None = msgspec.UNSET
+    site_id: str | msgspec.UnsetType | None = msgspec.UNSET
 
     def apply(self, station: Station) -> None:
         """Write the decisions into `station`."""

@@ -14,6 +14,7 @@ from cluster.fleet.named import NamedActors
 from cluster.keys import Keys
 from cluster.store.fleet import PostgresFleet
 from cluster.store.gateways import PostgresGateways
+from cluster.store.placements import PostgresPlacements
 from configs.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -24,9 +25,16 @@ _WATCH_EVERY_S = 1.0
 class Fleet:
     """All hosts and gateways of one platform."""
 
-    def __init__(self, settings: Settings, keys: Keys, hosts: PostgresFleet, gateways: PostgresGateways) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        keys: Keys,
+        hosts: PostgresFleet,
+        placements: PostgresPlacements,
+        gateways: PostgresGateways,
+    ) -> None:
         actors = NamedActors(settings.ray.namespace)
-        self.hosts = Hosts(settings, actors, hosts)
+        self.hosts = Hosts(settings, actors, hosts, placements)
         self.gateways = Gateways(settings, keys, actors, gateways, self.hosts.gateway_gone)
         self._watcher: asyncio.Task[None] | None = None
 

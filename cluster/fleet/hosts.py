@@ -1,4 +1,4 @@
-"""The hosts of the fleet: as many as are wanted. Few ChargerHost processes hold many chargers each (`packed`).
+"""The hosts of the fleet: as many as are wanted that hold many chargers each, and one for each dedicated station.
 
 Ray restarts a host under its own name, each time with a new epoch; what it held is taken by the others meanwhile.
 """
@@ -6,7 +6,9 @@ Ray restarts a host under its own name, each time with a new epoch; what it held
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
+from itertools import islice
+from typing import Final
 
 from ray.actor import ActorHandle
 
@@ -14,19 +16,25 @@ from cluster.fleet.named import NamedActors
 from cluster.host_actor import HostActor
 from cluster.refs import host_ids
 from cluster.store.fleet import PostgresFleet
+from cluster.store.placements import PostgresPlacements
 from configs.settings import Settings
 
 _START_WITHIN_S = 60.0
 _LOOK_EVERY_S = 0.05
+_ADDED_AT_ONCE: Final = 8
+"""Python takes seconds of CPU to start a host; who charges needs the processors as well."""
 
 
 class Hosts:
-    """Starts hosts, keeps as many of them as are wanted, and stops all of them."""
+    """Starts hosts, keeps those that are wanted, and stops all of them."""
 
-    def __init__(self, settings: Settings, actors: NamedActors, store: PostgresFleet) -> None:
+    def __init__(
+        self, settings: Settings, actors: NamedActors, store: PostgresFleet, placements: PostgresPlacements
+    ) -> None:
         self._settings = settings
         self._actors = actors
         self._store = store
+        self._placements = placements
         self._running: dict[str, ActorHandle] = {}
 
     @property
@@ -35,32 +43,33 @@ class Hosts:
         return list(self._running)
 
     async def start(self) -> None:
-        """Start every host and wait until all partitions have an owner."""
-        partitions = self._settings.hosts.partitions
-        await self._store.prepare(partitions)
+        """Start the packed hosts and wait until all partitions have an owner; dedicated ones come later."""
+        await self._store.prepare(self._settings.hosts.partitions)
         of_an_earlier_run = [member.host_id for member in await self._store.members()]
         await self._actors.kill(of_an_earlier_run)
         await self._store.bury(of_an_earlier_run, only_expired=False)
-        await self._add(host_ids(await self._store.hosts_wanted()))
+        await self._add(dict.fromkeys(host_ids(await self._store.hosts_wanted())))
         async with asyncio.timeout(_START_WITHIN_S):
-            while len(await self._store.owners()) < partitions:  # noqa: ASYNC110 - the facts are in the database
+            while (await self._store.partition_map()).free:  # noqa: ASYNC110 - the facts are in the database
                 await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _add(self, names: Sequence[str]) -> None:
+    async def _add(self, wanted: Mapping[str, int | None]) -> None:
+        """Start hosts, each with the partition it is dedicated to, or None."""
         settings = self._settings.model_dump(mode="json")
-        for name in names:
-            self._running[name] = self._actors.make(HostActor, name, name, settings, max_restarts=-1)
-        added = [self._running[name] for name in names]
+        for name, own_partition in wanted.items():
+            self._running[name] = self._actors.make(HostActor, name, name, settings, own_partition, max_restarts=-1)
+        added = [self._running[name] for name in wanted]
         # All join before any serves, so that the first does not take what is the others' share.
         await asyncio.wait_for(asyncio.gather(*(handle.start.remote() for handle in added)), _START_WITHIN_S)
         await asyncio.wait_for(asyncio.gather(*(handle.serve.remote() for handle in added)), _START_WITHIN_S)
 
     async def keep(self) -> None:
         """Add hosts that are wanted; drain the others, and end those that hold nothing any more."""
-        wanted = host_ids(await self._store.hosts_wanted())
-        missing = [name for name in wanted if name not in self._running]
-        if missing:
-            await self._add(missing)
+        wanted: dict[str, int | None] = dict.fromkeys(host_ids(await self._store.hosts_wanted()))
+        own = await self._placements.own_partitions()
+        wanted |= {f"charger-{station_id}": partition for station_id, partition in own.items()}
+        missing = ((name, partition) for name, partition in wanted.items() if name not in self._running)
+        await self._add(dict(islice(missing, _ADDED_AT_ONCE)))
         members = {member.host_id: member for member in await self._store.members()}
         for name, handle in self._running.items():
             if name not in members:
@@ -69,7 +78,7 @@ class Hosts:
         if not surplus:
             return
         draining = {name for name, member in members.items() if member.draining}
-        holding = set((await self._store.owners()).values())
+        holding = set((await self._store.partition_map()).owners.values())
         for name in surplus:
             if name not in draining:
                 await self._store.drain(name)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from cluster.partitions import PartitionMap
+
 HostKey = str
 """Names one host for the life of its process."""
 
@@ -24,9 +26,9 @@ class Ingest(Protocol):
 
 
 class FleetMap(NamedTuple):
-    """Who owns each partition, and all hosts there are."""
+    """Who owns each partition, and the hosts that may be asked for the next map."""
 
-    owners: dict[int, HostKey]
+    partitions: PartitionMap
     hosts: list[HostKey]
 
 

@@ -19,9 +19,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from actors.errors import Conflict, Fenced
+from cluster.partitions import PartitionMap
 from cluster.store.engine import reachable
 from cluster.store.tables import fleet, hosts, partitions
-from cluster.store.views import FleetState, Member, Ownership
+from cluster.store.views import Claimed, FleetState, Member, Ownership
+
+OWN: Final = select(partitions.c.station_id, partitions.c.partition).where(partitions.c.station_id.is_not(None))
+"""The stations that have a partition of their own, and which."""
 
 _LOCK: Final = 0x666C656574
 """The advisory lock of changes to the fleet ("fleet"): they are rare, so one at a time."""
@@ -36,8 +40,9 @@ class PostgresFleet:
 
     async def prepare(self, count: int) -> None:
         """Make the partitions of a new database. Raises Conflict when the database has another number of them."""
-        async with self._change() as connection:
-            present = await connection.scalar(select(func.count()).select_from(partitions))
+        ordinary = partitions.c.station_id.is_(None)
+        async with changing(self._engine) as connection:
+            present = await connection.scalar(select(func.count()).select_from(partitions).where(ordinary))
             if present not in (0, count):
                 raise Conflict(
                     f"hosts.partitions is {count}, but this database has {present}: they are fixed for its life"
@@ -45,14 +50,19 @@ class PostgresFleet:
             numbers = select(func.generate_series(0, literal(count - 1, Integer)))
             await connection.execute(insert(partitions).from_select(["partition"], numbers).on_conflict_do_nothing())
 
-    async def join(self, host_id: str, lease_s: float) -> int:
-        """Begin a new life of this host and return its epoch; its earlier life is fenced off and owns nothing."""
-        async with self._change() as connection:
+    async def join(self, host_id: str, lease_s: float, own_partition: int | None = None) -> int:
+        """Begin a new life of this host and return its epoch; its earlier life is fenced off and owns nothing.
+
+        A host with an `own_partition` is dedicated to it and holds no other.
+        """
+        async with changing(self._engine) as connection:
             row = insert(hosts).values(host_id=host_id, epoch=0).on_conflict_do_nothing()
             await connection.execute(row)
             await _bury(connection, [host_id], only_expired=False)
             again = update(hosts).where(hosts.c.host_id == host_id)
-            again = again.values(started_at=func.now(), draining=False, lease_until=_until(lease_s))
+            again = again.values(
+                started_at=func.now(), draining=False, lease_until=_until(lease_s), own_partition=own_partition
+            )
             return int((await connection.execute(again.returning(hosts.c.epoch))).scalar_one())
 
     async def renew(self, host_id: str, epoch: int, lease_s: float) -> FleetState:
@@ -67,34 +77,41 @@ class PostgresFleet:
 
     async def bury(self, host_ids: Sequence[str], *, only_expired: bool) -> list[str]:
         """Fence hosts off and free all they own; return who was. With `only_expired`, those whose lease has run out."""
-        async with self._change() as connection:
+        async with changing(self._engine) as connection:
             return await _bury(connection, host_ids, only_expired=only_expired)
 
-    async def claim(self, host_id: str, epoch: int, wanted: Sequence[int]) -> list[int]:
-        """Take partitions that nobody owns; return those that this host has got. Raises Fenced."""
+    async def claim(self, host_id: str, epoch: int, wanted: Sequence[int]) -> Claimed:
+        """Take partitions that nobody owns; return those that this host has got. Raises Fenced.
+
+        Whoever gets an ordinary partition must know which stations are in it no more, so that is returned with it.
+        """
         free = update(partitions).where(partitions.c.partition == _any(wanted), partitions.c.owner.is_(None))
         free = free.values(owner=host_id, epoch=partitions.c.epoch + 1).returning(partitions.c.partition)
-        async with self._change() as connection:
+        async with changing(self._engine) as connection:
             await _hold_fence(connection, host_id, epoch)
-            return sorted((await connection.execute(free)).scalars())
+            got = sorted((await connection.execute(free)).scalars())
+            return Claimed(got, dict((await connection.execute(OWN)).all()))
 
     async def release(self, host_id: str, epoch: int, given: Sequence[int]) -> None:
         """Give up partitions whose turns are all committed. Raises Fenced."""
         mine = update(partitions).where(partitions.c.partition == _any(given), partitions.c.owner == host_id)
-        async with self._change() as connection:
+        async with changing(self._engine) as connection:
             await _hold_fence(connection, host_id, epoch)
             await connection.execute(mine.values(owner=None))
 
     async def drain(self, host_id: str) -> None:
         """Ask a host to give everything up; it stays a member."""
-        async with self._change() as connection:
+        async with changing(self._engine) as connection:
             await connection.execute(update(hosts).where(hosts.c.host_id == host_id).values(draining=True))
 
-    async def owners(self) -> dict[int, str]:
-        """Return the owner of every partition that has one."""
-        query = select(partitions.c.partition, partitions.c.owner).where(partitions.c.owner.is_not(None))
+    async def partition_map(self) -> PartitionMap:
+        """Return all partitions and their owners."""
+        query = select(partitions.c.partition, partitions.c.station_id, partitions.c.owner)
         async with reachable(), self._engine.connect() as connection:
-            return dict((await connection.execute(query)).all())
+            rows = (await connection.execute(query)).all()
+        own = {station_id: partition for partition, station_id, _ in rows if station_id is not None}
+        owners = {partition: owner for partition, _, owner in rows if owner is not None}
+        return PartitionMap(len(rows) - len(own), own, owners)
 
     async def members(self) -> list[Member]:
         """Return the hosts that have a lease, expired or not."""
@@ -103,7 +120,7 @@ class PostgresFleet:
 
     async def ownership(self) -> Ownership:
         """Return how many hosts are wanted, who there is, and who owns which partition."""
-        return Ownership(await self.hosts_wanted(), await self.members(), await self.owners())
+        return Ownership(await self.hosts_wanted(), await self.members(), await self.partition_map())
 
     async def hosts_wanted(self) -> int:
         """Return how many hosts an operator has asked for last, else as many as are configured."""
@@ -112,15 +129,17 @@ class PostgresFleet:
 
     async def want_hosts(self, count: int) -> None:
         """Ask for so many hosts from now on."""
-        async with self._change() as connection:
+        async with changing(self._engine) as connection:
             await connection.execute(update(fleet).values(hosts_wanted=count))
 
-    @asynccontextmanager
-    async def _change(self) -> AsyncIterator[AsyncConnection]:
-        async with reachable(), self._engine.begin() as connection:
-            await connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-            yield connection
-            await connection.execute(update(fleet).values(version=fleet.c.version + 1))
+
+@asynccontextmanager
+async def changing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Change hosts or partitions in one transaction, nobody else meanwhile; everyone sees that something is other."""
+    async with reachable(), engine.begin() as connection:
+        await connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        yield connection
+        await connection.execute(update(fleet).values(version=fleet.c.version + 1))
 
 
 async def _bury(connection: AsyncConnection, host_ids: Sequence[str], *, only_expired: bool) -> list[str]:
@@ -146,7 +165,8 @@ async def _hold_fence(connection: AsyncConnection, host_id: str, epoch: int) -> 
 
 async def _members(connection: AsyncConnection) -> list[Member]:
     expired = (hosts.c.lease_until <= func.clock_timestamp()).label("expired")
-    query = select(hosts.c.host_id, hosts.c.draining, expired).where(hosts.c.lease_until > func.to_timestamp(0))
+    columns = (hosts.c.host_id, hosts.c.draining, expired, hosts.c.own_partition)
+    query = select(*columns).where(hosts.c.lease_until > func.to_timestamp(0))
     return [Member(*row) for row in await connection.execute(query.order_by(hosts.c.host_id))]
 
 

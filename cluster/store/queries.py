@@ -110,6 +110,7 @@ class PostgresQueries:
         self,
         connected: bool | None = None,
         registration: str | None = None,
+        site_id: str | None = None,
         q: str | None = None,
         cursor: str | None = None,
         limit: int = 100,
@@ -120,6 +121,8 @@ class PostgresQueries:
             query = query.where(_CONNECTED if connected else ~_CONNECTED)
         if registration is not None:
             query = query.where(stations.c.registration == registration)
+        if site_id is not None:
+            query = query.where(stations.c.site_id == site_id)
         if q is not None:
             where = (stations.c.station_id, stations.c.vendor_name, stations.c.model, stations.c.serial_number)
             query = query.where(or_(*(column.icontains(q, autoescape=True) for column in where)))

@@ -73,6 +73,7 @@ def _station(row: Station) -> Values:
         row.admission,
         row.validation,
         row.password_digest,
+        row.site_id,
         row.boot_reason,
         row.booted_at,
         row.conn_epoch,

@@ -55,6 +55,7 @@ stations = Table(
     Column("admission", Text),
     Column("validation", Text),
     Column("password_digest", Text),
+    Column("site_id", Text),
     Column("boot_reason", Text),
     Column("booted_at", _Time),
     Column("conn_epoch", BigInteger, nullable=False),
@@ -74,6 +75,8 @@ Index(
     stations.c.station_id,
     postgresql_where=stations.c.gateway_id.is_not(None),
 )
+# The stations of a site.
+Index("stations_site_id", stations.c.site_id, postgresql_where=stations.c.site_id.is_not(None))
 
 transactions = Table(
     "transactions",
@@ -252,6 +255,7 @@ hosts = Table(
     Column("started_at", _Time, nullable=False, server_default=func.now()),
     Column("lease_until", _Time, nullable=False, server_default=func.now()),
     Column("draining", Boolean, nullable=False, server_default=text("false")),
+    Column("own_partition", Integer),  # of a host that is dedicated to one station
 )
 
 # One row: a version that every change of hosts or partitions raises, and how many hosts an operator wants.
@@ -269,6 +273,15 @@ partitions = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("owner", Text, ForeignKey(hosts.c.host_id)),
     Column("epoch", BigInteger, nullable=False, server_default=text("1")),
+    Column("station_id", Text, unique=True),  # the only one in it; ordinary partitions are shared by a hash
+)
+
+# Who gets a host of its own: a station, or every station of a site.
+placements = Table(
+    "placements",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
 )
 
 gateways = Table(

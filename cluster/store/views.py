@@ -7,13 +7,14 @@ Must not know: SQL, HTTP.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from actors.domain.meter import EnergyPoint
 from actors.domain.station import ConnectorState, Station
 from actors.domain.transaction import GapReport
+from cluster.partitions import PartitionMap
 
 T = TypeVar("T")
 
@@ -125,15 +126,20 @@ class FrameEntry(msgspec.Struct, frozen=True):
     data: str
 
 
+MemberState = Literal["serving", "draining", "expired"]
+
+
 class Member(msgspec.Struct, frozen=True):
     """A host with a lease; `expired` when the lease has run out and nobody has buried it yet."""
 
     host_id: str
     draining: bool
     expired: bool
+    own_partition: int | None = None
+    """The only one it holds, if it is dedicated to a station."""
 
     @property
-    def state(self) -> str:
+    def state(self) -> MemberState:
         """Say in a word how it is."""
         return "expired" if self.expired else "draining" if self.draining else "serving"
 
@@ -145,19 +151,49 @@ class FleetState(NamedTuple):
     members: list[Member]
 
 
+class HostShare(NamedTuple):
+    """A host, how it is, the station it is dedicated to if any, and the partitions it holds, in order."""
+
+    host_id: str
+    state: MemberState
+    station_id: str | None
+    partitions: list[int]
+
+
+class Claimed(NamedTuple):
+    """Partitions that a host has got, and the stations with partitions of their own at that moment."""
+
+    partitions: list[int]
+    own: dict[str, int]
+
+
 class Ownership(NamedTuple):
     """How many hosts are wanted, who there is, and who owns which partition."""
 
     wanted: int
     members: list[Member]
-    owners: dict[int, str]
+    map: PartitionMap
 
-    def held(self) -> dict[str, list[int]]:
-        """Return the partitions of every member, and of any other owner, in order."""
+    def shares(self) -> list[HostShare]:
+        """Return every host with what it holds, by name."""
         held: dict[str, list[int]] = {member.host_id: [] for member in self.members}
-        for partition, owner in sorted(self.owners.items()):
+        for partition, owner in sorted(self.map.owners.items()):
             held.setdefault(owner, []).append(partition)
-        return held
+        stations: dict[int | None, str] = {partition: station_id for station_id, partition in self.map.own.items()}
+        return [
+            HostShare(member.host_id, member.state, stations.get(member.own_partition), held[member.host_id])
+            for member in sorted(self.members, key=lambda member: member.host_id)
+        ]
+
+
+PlacementKind = Literal["station", "site"]
+
+
+class Placement(NamedTuple):
+    """A rule that gives a station, or every station of a site, a host of its own."""
+
+    kind: PlacementKind
+    name: str
 
 
 class FleetCounts(msgspec.Struct, frozen=True):

@@ -33,7 +33,7 @@ from cluster.batch import (
     encode,
 )
 from cluster.host import ChargerHost, HostLimits
-from cluster.partitions import partition_of
+from cluster.partitions import PartitionMap
 from tests.twins.store import MemoryDatabase, MemoryStore
 from tests.twins.watchers import MemoryBus, MemoryLog
 
@@ -100,7 +100,7 @@ class Fixture:
             HostLimits(partitions=16),
             clock=lambda: self.now,
         )
-        host.hold(self.owned)
+        host.hold(self.owned, {})
         return host
 
     async def ingest(self, *items: Item) -> list[Result]:
@@ -242,7 +242,7 @@ async def test_a_fenced_host_writes_nothing_and_says_it_is_not_the_owner() -> No
 
 
 async def test_a_station_of_another_host_is_sent_on() -> None:
-    owned = [p for p in range(16) if p != partition_of("CP-1", 16)]
+    owned = [p for p in range(16) if p != PartitionMap(16).of("CP-1")]
     it = Fixture(owned=owned)
     assert await it.ingest(Connect("CP-1", "g-1", "ocpp2.0.1", None, "")) == [NotOwner()]
 
@@ -353,6 +353,17 @@ async def test_a_partition_is_given_up_only_when_its_turns_are_committed() -> No
     assert it.host.stats()["chargers"] == 0
 
 
+async def test_a_station_that_gets_a_partition_of_its_own_goes_with_that_one() -> None:
+    it = Fixture()
+    await it.connect("CP-1", "CP-2")
+    it.host.hold(range(17), {"CP-1": 16})
+    assert answered((await it.ingest(it.event("CP-1", 0)))[0]) == [[3, "m0", {}]]
+    await it.host.give_up([16])
+    assert await it.ingest(it.event("CP-1", 1)) == [NotOwner()]
+    assert answered((await it.ingest(it.event("CP-2", 0)))[0]) == [[3, "m0", {}]]
+    assert it.host.stats()["chargers"] == 1
+
+
 async def test_a_turn_whose_caller_is_cancelled_is_committed_before_the_charger_moves() -> None:
     """A commit in flight after the hand-off would be a second writer."""
     it = Fixture()
@@ -375,7 +386,7 @@ async def test_a_turn_that_waits_in_line_while_its_charger_moves_is_not_taken() 
     first = await it.begin(it.event("CP-1", 0))
     both = asyncio.create_task(it.ingest(it.event("CP-1", 1), it.event("CP-2", 0)))  # waits for CP-1
     await asyncio.sleep(0)
-    giving = asyncio.create_task(it.host.give_up([partition_of("CP-2", 16)]))
+    giving = asyncio.create_task(it.host.give_up([PartitionMap(16).of("CP-2")]))
     await asyncio.wait_for(giving, 5)
     it.store.may_commit.set()
     await first

@@ -1,14 +1,18 @@
 """Several hosts on one database: everything has one owner, whoever comes, goes, dies or sleeps."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from actors.domain.station import Station
 from actors.errors import Fenced
+from actors.ports import Unit
 from cluster.membership import Membership
+from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
+from cluster.store.placements import PostgresPlacements
 
 COUNT = 12
 
@@ -22,8 +26,8 @@ class Chargers:
         self.idle.set()
         self.asked = asyncio.Event()
 
-    def hold(self, partitions: Collection[int]) -> None:
-        self.owned = frozenset(partitions)
+    def hold(self, partitions: Collection[int], own: Mapping[str, int]) -> None:
+        self.owned, self.own = frozenset(partitions), own
 
     async def give_up(self, partitions: Collection[int]) -> None:
         self.owned -= frozenset(partitions)
@@ -46,12 +50,12 @@ class World:
     async def wake(self, host_ids: Sequence[str]) -> None:
         pass
 
-    async def join(self, *host_ids: str, lease_s: float = 60.0) -> None:
+    async def join(self, *host_ids: str, lease_s: float = 60.0, own_partition: int | None = None) -> None:
         for host_id in host_ids:
-            epoch = await self.store.join(host_id, lease_s)
+            epoch = await self.store.join(host_id, lease_s, own_partition)
             self.processes.add(host_id)
             held = self.chargers[host_id] = Chargers()
-            self.hosts[host_id] = Membership(host_id, epoch, self.store, self, held, COUNT, lease_s)
+            self.hosts[host_id] = Membership(host_id, epoch, self.store, self, held, lease_s)
 
     async def beats(self, *host_ids: str, times: int = 3) -> None:
         for _ in range(times):
@@ -62,9 +66,12 @@ class World:
         self.processes.discard(host_id)
         del self.hosts[host_id]
 
+    async def owners(self) -> Mapping[int, str]:
+        return (await self.store.partition_map()).owners
+
     async def held(self) -> dict[str, int]:
         """Return how much each host holds; memory and database must agree."""
-        owners = await self.store.owners()
+        owners = await self.owners()
         for host_id in self.hosts:
             assert self.chargers[host_id].owned == {p for p, owner in owners.items() if owner == host_id}
         return {host_id: len(self.chargers[host_id].owned) for host_id in self.hosts}
@@ -105,7 +112,7 @@ async def test_a_dead_host_is_found_at_once_by_whoever_is_told_of_it(world: Worl
     await world.beats()
     world.kill("c")
     await world.hosts["b"].beat(suspects=["c"])
-    assert "c" not in (await world.store.owners()).values()
+    assert "c" not in (await world.owners()).values()
 
 
 async def test_a_host_that_slept_beyond_its_lease_is_replaced_and_learns_it(world: World) -> None:
@@ -124,12 +131,12 @@ async def test_a_host_that_slept_beyond_its_lease_is_replaced_and_learns_it(worl
 async def test_after_an_outage_of_the_database_nobody_is_buried_who_comes_back(world: World) -> None:
     await world.join("a", "b")
     await world.beats()
-    before = await world.store.owners()
+    before = await world.owners()
     for host_id in ("a", "b"):  # all leases have run out meanwhile
         host = world.hosts[host_id]
         await world.store.renew(host_id, host.epoch, -1.0)
     await world.beats()
-    assert await world.store.owners() == before
+    assert await world.owners() == before
 
 
 async def test_a_partition_is_not_free_before_its_turns_are_committed(world: World) -> None:
@@ -140,7 +147,7 @@ async def test_a_partition_is_not_free_before_its_turns_are_committed(world: Wor
     giving = asyncio.create_task(world.hosts["a"].beat())
     await asyncio.wait_for(world.chargers["a"].asked.wait(), 5)
     await world.beats("b")
-    assert set((await world.store.owners()).values()) == {"a"}
+    assert set((await world.owners()).values()) == {"a"}
     assert len(world.chargers["a"].owned) == 6
     world.chargers["a"].idle.set()
     await giving
@@ -163,3 +170,52 @@ async def test_a_claim_that_was_stored_while_its_answer_was_lost_is_held_after_t
     await world.store.claim("a", host.epoch, range(COUNT))
     await world.beats()
     assert await world.held() == {"a": 12}
+
+
+async def dedicate(world: World, engine: AsyncEngine, station_id: str) -> int:
+    """Give a station that `a` serves a partition of its own; `a` does not know yet."""
+    await PostgresChargerStore(engine, "a", 1).commit([Unit(station_id, [Station(station_id)])])
+    rules = PostgresPlacements(engine, everyone=True, most=10)
+    return (await rules.own_partitions())[station_id]
+
+
+async def test_a_dedicated_host_gets_its_station_from_who_shared_it(world: World, engine: AsyncEngine) -> None:
+    await world.join("a")
+    await world.beats()
+    own = await dedicate(world, engine, "CP-1")
+    await world.beats()
+    assert world.chargers["a"].owned == set(range(COUNT + 1))
+    assert world.chargers["a"].own == {"CP-1": own}
+    await world.join("charger-CP-1", own_partition=own)
+    await world.beats()
+    assert await world.held() == {"a": COUNT, "charger-CP-1": 1}
+    assert world.chargers["charger-CP-1"].owned == {own}
+
+
+async def test_the_others_share_what_a_dead_dedicated_host_held_until_it_is_back(
+    world: World, engine: AsyncEngine
+) -> None:
+    await world.join("a")
+    await world.beats()
+    own = await dedicate(world, engine, "CP-1")
+    await world.join("charger-CP-1", own_partition=own)
+    await world.beats()
+    world.kill("charger-CP-1")
+    await world.beats()
+    assert await world.held() == {"a": COUNT + 1}
+    await world.join("charger-CP-1", own_partition=own)
+    await world.beats()
+    assert await world.held() == {"a": COUNT, "charger-CP-1": 1}
+
+
+async def test_a_dedicated_host_that_is_drained_leaves_its_station_to_the_others(
+    world: World, engine: AsyncEngine
+) -> None:
+    await world.join("a")
+    await world.beats()
+    own = await dedicate(world, engine, "CP-1")
+    await world.join("charger-CP-1", own_partition=own)
+    await world.beats()
+    await world.store.drain("charger-CP-1")
+    await world.beats()
+    assert await world.held() == {"a": COUNT + 1, "charger-CP-1": 0}

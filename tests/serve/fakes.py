@@ -12,6 +12,7 @@ from actors.domain.station import Configuration, Station
 from actors.domain.token import KnownToken, token_key
 from actors.domain.transaction import GapReport
 from actors.errors import BadRequest, Conflict, NotFound, StationOffline, Unavailable
+from cluster.partitions import PartitionMap
 from cluster.services import ApiServices, FleetStats
 from cluster.store.views import (
     FleetCounts,
@@ -19,6 +20,8 @@ from cluster.store.views import (
     Member,
     Ownership,
     Page,
+    Placement,
+    PlacementKind,
     ReceivedMeterValues,
     StationDetail,
     StationSummary,
@@ -78,6 +81,8 @@ class MemoryPlatform:
         self.transactions_asked: dict[str, object] = {}
         self.closed = False
         self.wanted = 1
+        self.own: dict[str, int] = {}
+        self.placed: list[Placement] = []
         self.members = [Member("host-0", draining=False, expired=False), Member("host-1", draining=True, expired=False)]
         self.owners = {**dict.fromkeys(range(4000), "host-0"), **dict.fromkeys(range(4000, 4096), "host-1")}
 
@@ -85,7 +90,7 @@ class MemoryPlatform:
         """Return the bundle the API is built on."""
         ids = iter(f"id-{number}" for number in range(1_000_000))
         return ApiServices(
-            settings, self, self, self, self, self.fleet, self.ping, lambda: NOW, lambda: next(ids), TOKEN_KEY,
+            settings, self, self, self, self, self, self.fleet, self.ping, lambda: NOW, lambda: next(ids), TOKEN_KEY,
             PASSWORD_KEY, self.close,
         )  # fmt: skip
 
@@ -110,7 +115,20 @@ class MemoryPlatform:
 
     async def ownership(self) -> Ownership:
         self._reach("database")
-        return Ownership(self.wanted, self.members, self.owners)
+        return Ownership(self.wanted, self.members, PartitionMap(4096, self.own, self.owners))
+
+    async def rules(self) -> list[Placement]:
+        return self.placed
+
+    async def dedicate(self, kind: PlacementKind, name: str) -> None:
+        if kind == "station" and name not in self.known:
+            raise NotFound(f"there is no station {name}")
+        self.placed.append(Placement(kind, name))
+
+    async def pack(self, kind: PlacementKind, name: str) -> None:
+        if Placement(kind, name) not in self.placed:
+            raise NotFound(f"no host is dedicated to {kind} {name}")
+        self.placed.remove(Placement(kind, name))
 
     async def want_hosts(self, count: int) -> None:
         self.wanted = count
@@ -123,12 +141,13 @@ class MemoryPlatform:
         self,
         connected: bool | None = None,
         registration: str | None = None,
+        site_id: str | None = None,
         q: str | None = None,
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[StationSummary]:
         self._reach("database")
-        self.stations_asked = {"connected": connected, "registration": registration, "q": q}
+        self.stations_asked = {"connected": connected, "registration": registration, "site": site_id, "q": q}
         found = [
             StationSummary(
                 s.station_id, s.vendor_name, s.model, s.firmware_version, s.ocpp_version, s.registration,

@@ -7,6 +7,8 @@ from serve.hosts import ranges
 from tests.serve.conftest import bearer
 from tests.serve.fakes import MemoryPlatform
 
+PLACEMENTS = "/api/v1/placements"
+
 
 async def test_everyone_sees_who_holds_what(viewer: AsyncClient) -> None:
     answer = (await viewer.get("/api/v1/hosts")).json()
@@ -15,8 +17,8 @@ async def test_everyone_sees_who_holds_what(viewer: AsyncClient) -> None:
         "partitions": 4096,
         "free": 0,
         "hosts": [
-            {"hostId": "host-0", "state": "serving", "partitions": 4000, "ranges": "0-3999"},
-            {"hostId": "host-1", "state": "draining", "partitions": 96, "ranges": "4000-4095"},
+            {"hostId": "host-0", "state": "serving", "stationId": None, "partitions": 4000, "ranges": "0-3999"},
+            {"hostId": "host-1", "state": "draining", "stationId": None, "partitions": 96, "ranges": "4000-4095"},
         ],
     }
 
@@ -34,6 +36,37 @@ async def test_an_admin_asks_for_more_hosts_and_nobody_else(anonymous: AsyncClie
     assert (await anonymous.put("/api/v1/hosts", json={"count": 0})).status_code == 422
     answer = await anonymous.put("/api/v1/hosts", json={"count": 4})
     assert (answer.status_code, answer.json()["wanted"], platform.wanted) == (202, 4, 4)
+
+
+async def test_a_host_that_is_dedicated_to_a_station_says_so(viewer: AsyncClient, platform: MemoryPlatform) -> None:
+    platform.members.append(Member("charger-CP-1", draining=False, expired=False, own_partition=4096))
+    platform.own["CP-1"] = 4096
+    platform.owners[4096] = "charger-CP-1"
+    answer = (await viewer.get("/api/v1/hosts")).json()
+    assert answer["hosts"][0] == {
+        "hostId": "charger-CP-1",
+        "state": "serving",
+        "stationId": "CP-1",
+        "partitions": 1,
+        "ranges": "4096",
+    }
+    assert (answer["partitions"], answer["free"]) == (4097, 0)
+
+
+async def test_an_admin_gives_stations_and_sites_hosts_of_their_own(admin: AsyncClient) -> None:
+    await admin.post("/api/v1/stations", json={"stationId": "CP-9", "siteId": "DEPOT"})
+    assert (await admin.get("/api/v1/stations/CP-9")).json()["siteId"] == "DEPOT"
+    assert (await admin.put(f"{PLACEMENTS}/station/CP-9")).status_code == 202
+    placed = (await admin.put(f"{PLACEMENTS}/site/DEPOT")).json()["placements"]
+    assert placed == [{"kind": "station", "name": "CP-9"}, {"kind": "site", "name": "DEPOT"}]
+    assert (await admin.delete(f"{PLACEMENTS}/station/CP-9")).json()["placements"] == placed[1:]
+    assert (await admin.put(f"{PLACEMENTS}/station/nobody")).status_code == 404
+    assert (await admin.put(f"{PLACEMENTS}/planet/earth")).status_code == 422
+
+
+async def test_a_viewer_places_nobody(viewer: AsyncClient) -> None:
+    assert (await viewer.put(f"{PLACEMENTS}/site/DEPOT")).status_code == 403
+    assert (await viewer.get(PLACEMENTS)).json() == {"placements": []}
 
 
 def test_numbers_are_written_as_ranges() -> None:

@@ -15,12 +15,12 @@ STATIONS = "/api/v1/stations"
 async def test_pages_lead_to_one_another_and_keep_the_filters(
     viewer: httpx.AsyncClient, platform: MemoryPlatform
 ) -> None:
-    page = (await viewer.get(STATIONS, params={"limit": 2, "q": "cp", "connected": "true"})).json()
+    page = (await viewer.get(STATIONS, params={"limit": 2, "q": "cp", "connected": "true", "site": "DEPOT"})).json()
     assert [s["stationId"] for s in page["items"]] == ["CP-1", "CP 2/é"]
     last = (await viewer.get(page["next"])).json()
     assert [s["stationId"] for s in last["items"]] == ["CP-3"]
     assert last["next"] is None
-    assert platform.stations_asked == {"connected": True, "registration": None, "q": "cp"}
+    assert platform.stations_asked == {"connected": True, "registration": None, "site": "DEPOT", "q": "cp"}
 
 
 async def test_a_station_in_a_list(viewer: httpx.AsyncClient) -> None:

@@ -41,10 +41,10 @@ async def test_the_number_of_partitions_is_fixed_for_the_life_of_a_database(flee
 async def test_a_partition_has_one_owner_and_another_epoch_with_each(fleet: PostgresFleet, engine: AsyncEngine) -> None:
     a, b = await fleet.join("a", LEASE_S), await fleet.join("b", LEASE_S)
     both = await asyncio.gather(fleet.claim("a", a, [1, 2, 3]), fleet.claim("b", b, [3, 4]))
-    assert sorted(both[0] + both[1]) == [1, 2, 3, 4]
-    await fleet.release("a", a, both[0])
-    assert await fleet.claim("b", b, [1, 2]) == [1, 2]
-    assert set((await fleet.owners()).values()) == {"b"}
+    assert sorted(both[0].partitions + both[1].partitions) == [1, 2, 3, 4]
+    await fleet.release("a", a, both[0].partitions)
+    assert (await fleet.claim("b", b, [1, 2])).partitions == [1, 2]
+    assert set((await fleet.partition_map()).owners.values()) == {"b"}
     async with engine.connect() as connection:
         epochs = await connection.execute(text("SELECT partition, epoch FROM partitions ORDER BY partition"))
         assert [epoch for _, epoch in epochs][:3] == [1, 3, 3]
@@ -54,7 +54,7 @@ async def test_a_host_releases_only_what_is_its_own(fleet: PostgresFleet) -> Non
     a, b = await fleet.join("a", LEASE_S), await fleet.join("b", LEASE_S)
     await fleet.claim("a", a, [1])
     await fleet.release("b", b, [1])
-    assert await fleet.owners() == {1: "a"}
+    assert (await fleet.partition_map()).owners == {1: "a"}
 
 
 async def test_a_buried_host_writes_renews_and_takes_nothing_any_more(
@@ -65,7 +65,7 @@ async def test_a_buried_host_writes_renews_and_takes_nothing_any_more(
     await write(engine, "a", a)
     assert await fleet.bury(["a"], only_expired=True) == []
     assert await fleet.bury(["a"], only_expired=False) == ["a"]
-    assert await fleet.owners() == {}
+    assert (await fleet.partition_map()).owners == {}
     assert await fleet.members() == []
     with pytest.raises(Fenced):
         await write(engine, "a", a)

@@ -2,6 +2,7 @@
 
 from base64 import urlsafe_b64decode
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -60,22 +61,23 @@ async def test_stations_are_listed_page_by_page_without_gaps_or_repeats(
     assert seen == ids
 
 
-async def test_stations_are_found_by_connection_registration_and_words(
+async def test_stations_are_found_by_connection_registration_site_and_words(
     queries: PostgresQueries, store: PostgresChargerStore
 ) -> None:
     fleet = [
         Station("CP-1", vendor_name="Acme", gateway_id="g", registration="Accepted"),
         Station("CP-2", model="100%_fast", registration="Pending"),
-        Station("CP-3", serial_number="SN-9"),
+        Station("CP-3", serial_number="SN-9", site_id="DEPOT"),
     ]
     await store.commit([Unit(station.station_id, [station]) for station in fleet])
 
-    async def ids(connected: bool | None = None, registration: str | None = None, q: str | None = None) -> list[str]:
-        return [s.station_id for s in (await queries.stations(connected, registration, q)).items]
+    async def ids(**asked: Any) -> list[str]:
+        return [s.station_id for s in (await queries.stations(**asked)).items]
 
     assert await ids(connected=True) == ["CP-1"]
     assert await ids(connected=False) == ["CP-2", "CP-3"]
     assert await ids(registration="Pending") == ["CP-2"]
+    assert await ids(site_id="DEPOT") == ["CP-3"]
     assert await ids(q="acME") == ["CP-1"]
     assert await ids(q="sn-") == ["CP-3"]
     assert await ids(q="%_") == ["CP-2"]
