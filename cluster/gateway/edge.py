@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import Counter
-from typing import TYPE_CHECKING
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,7 +20,10 @@ from configs.settings import Gateway as GatewaySettings
 if TYPE_CHECKING:
     from cluster.gateway.station import StationSocket
 
+log = logging.getLogger(__name__)
+
 POLICY_VIOLATION = 1008
+_ENDS_PER_TURN: Final = 32
 
 
 class GatewayStats(msgspec.Struct, frozen=True):
@@ -43,7 +47,7 @@ class Edge:
     """Shared by the sockets of one gateway; `stations` maps an identity to its newest socket."""
 
     __slots__ = (
-        "_empty", "bytes_in", "bytes_out", "dead_peers", "frames_in", "frames_out", "gateway_id", "loop",
+        "_empty", "_ends", "bytes_in", "bytes_out", "dead_peers", "frames_in", "frames_out", "gateway_id", "loop",
         "password_key", "reading_paused", "refused", "settings", "sockets", "stations", "uplink", "wire_log",
     )  # fmt: skip
 
@@ -56,6 +60,7 @@ class Edge:
         self.sockets: set[StationSocket] = set()
         self.stations: dict[str, StationSocket] = {}
         self._empty = asyncio.Event()
+        self._ends: deque[Callable[[], None]] = deque()
         self.refused: Counter[str] = Counter()
         self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = 0
         self.dead_peers = self.reading_paused = 0
@@ -85,6 +90,21 @@ class Edge:
             self._empty.set()
         if self.stations.get(socket.station_id) is socket:
             del self.stations[socket.station_id]
+
+    def end_soon(self, end: Callable[[], None]) -> None:
+        """Run the end of a socket, a few in each turn of the loop: thousands can be cut in one moment."""
+        if not self._ends:
+            self.loop.call_soon(self._run_ends)
+        self._ends.append(end)
+
+    def _run_ends(self) -> None:
+        for _ in range(min(_ENDS_PER_TURN, len(self._ends))):
+            try:
+                self._ends.popleft()()
+            except Exception:  # one broken socket must not keep the others from their end
+                log.exception("socket not ended")
+        if self._ends:
+            self.loop.call_soon(self._run_ends)
 
     async def wait_empty(self, timeout_s: float) -> None:
         """Wait until no socket is left, at most `timeout_s`."""

@@ -92,16 +92,25 @@ class StationSocket(asyncio.Protocol):
             self._limit_rate()
         self._flush()
 
-    def eof_received(self) -> None:
-        """Let the WebSocket core finish; the transport closes itself after this."""
-        if self._ws.state is not OPEN:  # else there is nothing to finish, and a cut line loses many at once
-            self._ws.receive_eof()
-            self._flush()
+    def eof_received(self) -> bool:
+        """Close when it is this socket's turn, or at once after the WebSocket core has finished what it had begun."""
+        if self._ws.state is OPEN:
+            self._edge.end_soon(self._transport.close)
+            return True
+        self._ws.receive_eof()
+        self._flush()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the host, unless it never admitted this socket."""
+        """Stop at once; what follows from it waits for this socket's turn."""
         self.closed = True
         self._response = None
+        if exc is not None and not self._reason:
+            self._reason = str(exc)
+        self._edge.end_soon(self._ended)
+
+    def _ended(self) -> None:
+        """Tell the host, unless it never admitted this socket."""
         edge = self._edge
         edge.forget(self)
         edge.reading_paused -= bool(self._paused)
@@ -111,10 +120,10 @@ class StationSocket(asyncio.Protocol):
             return
         if self.conn_epoch is not None:
             close = self._ws.close_rcvd or self._ws.close_sent
-            code = close.code if close else CloseCode.ABNORMAL_CLOSURE
-            reason = self._reason or (close.reason if close else str(exc or ""))
-            self._lane.post(Disconnect(self.station_id, self.conn_epoch, int(code), reason), self)
-            log.info("station disconnected", extra={"station_id": self.station_id, "code": int(code), "reason": reason})
+            code = int(close.code if close else CloseCode.ABNORMAL_CLOSURE)
+            reason = self._reason or (close.reason if close else "")
+            self._lane.post(Disconnect(self.station_id, self.conn_epoch, code, reason), self)
+            log.debug("station disconnected", extra={"station_id": self.station_id, "code": code, "reason": reason})
         edge.uplink.release(self._lane)
 
     def pause_writing(self) -> None:
@@ -140,7 +149,7 @@ class StationSocket(asyncio.Protocol):
         self._ws.send_response(response)
         self._flush()
         subprotocol = self._ws.subprotocol
-        log.info("station connected", extra={"station_id": self.station_id, "subprotocol": subprotocol})
+        log.debug("station connected", extra={"station_id": self.station_id, "subprotocol": subprotocol})
         self._edge.admit(self, conn_epoch)
 
     def refused(self, status: int, reason: str) -> None:
