@@ -76,6 +76,7 @@ class Gateway(Section):
     frames_per_s: Annotated[float, Field(gt=0)]
     frame_burst: Count
     max_queued_frames: Count
+    max_queued_mb: Count
     compression: bool
     retry_after_s: Count
 

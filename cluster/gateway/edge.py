@@ -38,6 +38,7 @@ class GatewayStats(msgspec.Struct, frozen=True):
     bytes_out: int
     batches: int
     batch_failures: int
+    queued_bytes: int
     dead_peers: int
     refused: dict[str, int]
     """Connections not let in, by reason."""
@@ -47,8 +48,8 @@ class Edge:
     """Shared by the sockets of one gateway; `stations` maps an identity to its newest socket."""
 
     __slots__ = (
-        "_empty", "_ends", "bytes_in", "bytes_out", "dead_peers", "frames_in", "frames_out", "gateway_id", "loop",
-        "password_key", "reading_paused", "refused", "settings", "sockets", "stations", "uplink", "wire_log",
+        "_empty", "_ends", "_queue_bytes", "bytes_in", "bytes_out", "dead_peers", "frames_in", "frames_out",
+        "gateway_id", "loop", "password_key", "reading_paused", "refused", "settings", "sockets", "stations", "uplink", "wire_log",
     )  # fmt: skip
 
     def __init__(self, gateway_id: str, settings: GatewaySettings, password_key: bytes, uplink: Uplink) -> None:
@@ -60,6 +61,7 @@ class Edge:
         self.sockets: set[StationSocket] = set()
         self.stations: dict[str, StationSocket] = {}
         self._empty = asyncio.Event()
+        self._queue_bytes = settings.max_queued_mb * 2**20
         self._ends: deque[Callable[[], None]] = deque()
         self.refused: Counter[str] = Counter()
         self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = 0
@@ -67,6 +69,11 @@ class Edge:
         # At lower levels websockets writes headers, and so passwords, to its log.
         self.wire_log = logging.getLogger("cluster.gateway.wire")
         self.wire_log.setLevel(logging.WARNING)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for the hosts that a station is read again only when its last frame is answered."""
+        return self.uplink.queued_bytes >= self._queue_bytes
 
     def opened(self, socket: StationSocket) -> None:
         """Take a new connection into the sweep."""
@@ -124,6 +131,7 @@ class Edge:
             bytes_out=self.bytes_out,
             batches=self.uplink.batches,
             batch_failures=self.uplink.failures,
+            queued_bytes=self.uplink.queued_bytes,
             dead_peers=self.dead_peers,
             refused=dict(self.refused),
         )

@@ -53,12 +53,14 @@ class Lane:
     def post(self, item: batch.Item, recipient: Recipient) -> None:
         """Send `item` after all earlier ones of this station, and tell `recipient` the answer."""
         self.items.append((item, recipient))
+        self._uplink.queued_bytes += _size_bytes(item)
         if len(self.items) == 1:
             self._uplink.lane_busy()
             self._uplink.dispatch(self)
 
     def finish(self) -> None:
         """Forget the head, which has its answer, and send the next item."""
+        self._uplink.queued_bytes -= _size_bytes(self.items[0][0])
         del self.items[0]
         self.attempts = 0
         self.alone = False
@@ -74,8 +76,7 @@ class Lane:
 
     def head_bytes(self) -> int:
         """Return an upper bound of the head's packed size."""
-        item = self.items[0][0]
-        return self.overhead_bytes + (len(item.data) if type(item) is batch.Frame else _CONNECT_BYTES)
+        return self.overhead_bytes + _size_bytes(self.items[0][0])
 
 
 class HostLink:
@@ -183,6 +184,10 @@ class HostLink:
         for lane in lanes:  # one of them may be what the host cannot digest: from now on it delays only itself
             lane.alone = True
             self._uplink.send_again([lane])
+
+
+def _size_bytes(item: batch.Item) -> int:
+    return len(item.data) if type(item) is batch.Frame else _CONNECT_BYTES
 
 
 def _move(waiting: deque[Lane], lanes: list[Lane], most: int, size_bytes: int) -> int:

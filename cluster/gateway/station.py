@@ -164,8 +164,11 @@ class StationSocket(asyncio.Protocol):
                 self._ws.send_text(data)
             self._edge.frames_out += len(frames)
             self._flush()
-        if self._paused & _QUEUE and self._lane and len(self._lane.items) <= self._edge.settings.max_queued_frames // 2:
-            self._resume(_QUEUE)
+        if self._paused & _QUEUE and self._lane:
+            # The answered frame is still in its lane.
+            room = 1 if self._edge.full else max(1, self._edge.settings.max_queued_frames // 2)
+            if len(self._lane.items) <= room:
+                self._resume(_QUEUE)
 
     def send(self, data: bytes) -> bool:
         """Send one frame; tell whether the socket was open."""
@@ -293,7 +296,7 @@ class StationSocket(asyncio.Protocol):
             return
         self._edge.frames_in += 1
         self._lane.post(Frame(self.station_id, self.conn_epoch, data), self)
-        if len(self._lane.items) >= self._edge.settings.max_queued_frames:
+        if len(self._lane.items) >= self._edge.settings.max_queued_frames or self._edge.full:
             self._pause(_QUEUE)
 
     def _flush(self) -> None:

@@ -23,6 +23,8 @@ class Uplink:
     """Lanes and links of one gateway; `connect` opens the way to a host when it is first needed."""
 
     def __init__(self, router: Router, connect: Callable[[HostKey], Ingest], window: int, max_batch_items: int) -> None:
+        self.queued_bytes = 0
+        """What all lanes hold."""
         self.batches = 0
         self.failures = 0
         self._router = router

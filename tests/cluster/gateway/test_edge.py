@@ -7,7 +7,7 @@ from functools import partial
 
 from cluster.gateway.edge import Edge
 from cluster.gateway.uplink import Uplink
-from tests.cluster.gateway.fakes import PASSWORD_KEY, FakeHost, FakeRouter, settings
+from tests.cluster.gateway.fakes import PASSWORD_KEY, FakeHost, FakeRouter, settings, until
 
 
 async def test_others_have_their_turns_while_thousands_of_sockets_end() -> None:
@@ -28,5 +28,4 @@ async def test_a_socket_whose_end_fails_keeps_no_other_from_its_own() -> None:
     edge = Edge("gateway-1", settings(), PASSWORD_KEY, Uplink(FakeRouter(), lambda _: host, 4, 256))
     edge.end_soon(partial(ended.index, "nothing there"))  # type: ignore[arg-type]
     edge.end_soon(partial(ended.append, 1))
-    while not ended:
-        await asyncio.sleep(0)
+    await until(lambda: ended)

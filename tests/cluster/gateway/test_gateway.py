@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -171,3 +172,30 @@ async def test_no_secret_reaches_the_log(caplog: pytest.LogCaptureFixture) -> No
     assert "station connected" in written
     assert "secret" not in written
     assert "Q1AtMTpobGxv" not in written
+
+
+async def test_what_waits_in_a_gateway_is_bounded_whatever_stations_send() -> None:
+    """Back pressure: above the bound a station is read again only when its last message is answered."""
+    frames = [f"{number:02} " + "x" * 50_000 for number in range(40)]
+    async with site(max_queued_mb=1, compression=False) as running:
+        stations = [await running.station(f"/ocpp/CP-{number}") for number in range(10)]
+        running.host.open.clear()
+
+        async def talk(station: ClientConnection) -> list[str | bytes]:
+            sending = asyncio.ensure_future(send_all(station, frames))
+            answers = [await station.recv() for _ in frames]
+            await sending
+            return answers
+
+        talking = asyncio.gather(*(talk(station) for station in stations))
+        await until(lambda: running.gateway.stats().reading_paused == 10)
+        read_at_once_bytes = 2**18
+        assert running.gateway.stats().queued_bytes <= 2**20 + 10 * (read_at_once_bytes + 2**16)
+        running.host.open.set()
+        assert await talking == [frames] * 10
+        assert running.gateway.stats().queued_bytes == 0
+
+
+async def send_all(station: ClientConnection, frames: Sequence[str]) -> None:
+    for frame in frames:
+        await station.send(frame)
