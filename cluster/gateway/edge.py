@@ -49,7 +49,8 @@ class Edge:
 
     __slots__ = (
         "_empty", "_ends", "_queue_bytes", "bytes_in", "bytes_out", "dead_peers", "frames_in", "frames_out",
-        "gateway_id", "loop", "password_key", "reading_paused", "refused", "settings", "sockets", "stations", "uplink", "wire_log",
+        "gateway_id", "loop", "password_key", "reading_paused", "refused", "settings", "sockets", "stations", "uplink",
+        "wire_log",
     )  # fmt: skip
 
     def __init__(self, gateway_id: str, settings: GatewaySettings, password_key: bytes, uplink: Uplink) -> None:
