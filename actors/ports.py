@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -20,9 +20,12 @@ from actors.domain.station import Station
 from actors.domain.token import KnownToken
 from actors.domain.transaction import ChargingTransaction
 
+MAX_OPEN: Final = 20
+"""Open transactions held for a station or listed for a token, the newest; others are fetched when they are meant."""
+
 
 class Snapshot(msgspec.Struct):
-    """All a charger needs to wake up: its station (None: unknown), open transactions, unfinished commands."""
+    """All a charger needs to wake up: its station (None: unknown), newest open transactions, unfinished commands."""
 
     station: Station | None = None
     transactions: list[ChargingTransaction] = []

@@ -17,7 +17,7 @@ from actors.domain.records import StoredEvent
 from actors.domain.token import Purpose, decide, token_key
 from actors.domain.transaction import ChargingTransaction, gap_report
 from actors.ocpp.messages import IdTokenInfo, TransactionEvent, TransactionEventResponse
-from actors.ports import Needs
+from actors.ports import MAX_OPEN, Needs
 from actors.turn import Turn, digest
 
 _answers = msgspec.json.Decoder(TransactionEventResponse)
@@ -84,6 +84,8 @@ def handle(turn: Turn, event: TransactionEvent) -> TransactionEventResponse:
     _announce(turn, event, transaction, started=not was_started, ended=not was_ended)
     if transaction.ended_at is None:
         turn.transactions[transaction.transaction_id] = transaction
+        if len(turn.transactions) > MAX_OPEN:  # a station that never ends them must not fill memory
+            del turn.transactions[next(iter(turn.transactions))]
     else:
         turn.transactions.pop(transaction.transaction_id, None)
     return response

@@ -11,7 +11,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Final
 
 import asyncpg
 from sqlalchemy import select
@@ -23,7 +22,7 @@ from actors.domain.records import Row
 from actors.domain.token import KnownToken
 from actors.domain.transaction import ChargingTransaction
 from actors.errors import Fenced
-from actors.ports import Facts, Needs, Snapshot, StoredAnswer, Unit
+from actors.ports import MAX_OPEN, Facts, Needs, Snapshot, StoredAnswer, Unit
 from cluster.store.decoding import (
     COMMAND_COLUMNS,
     STATION_COLUMNS,
@@ -37,9 +36,6 @@ from cluster.store.engine import blames_content, driver_connection, reachable
 from cluster.store.rows import INSERTS, UNSTORABLE
 
 log = logging.getLogger(__name__)
-
-MAX_OPEN: Final = 20
-"""Open transactions read for one station or one token; a station that never ends them must not fill memory."""
 
 _FENCE = "SELECT 1 FROM hosts WHERE host_id = $1 AND epoch = $2 FOR KEY SHARE"
 

@@ -20,6 +20,7 @@ import orjson
 import pytest
 
 from actors.domain.transaction import gap_report
+from actors.ports import MAX_OPEN
 from tests.actors.stations import Station
 from tests.actors.world import NOON, Fault, Lost, World
 
@@ -53,6 +54,17 @@ def test_a_whole_transaction(world: World, station: Station) -> None:
     assert (record.meter.energy_wh, energies(world), gap_report(record).complete) == (900, [0, 500, 900], True)
     (ended,) = world.told("TransactionEnded")
     assert (ended.data["energyWh"], ended.data["complete"]) == (900, True)
+
+
+def test_a_station_that_never_ends_its_transactions_fills_no_memory_and_loses_none(
+    world: World, station: Station
+) -> None:
+    for number in range(3 * MAX_OPEN):
+        station.started(f"tx-{number}", wh=0, at=NOON)
+    assert len(world.charger("CP-1")._transactions) <= MAX_OPEN
+    station.ended("tx-0", wh=700, at=NOON + MINUTE)
+    assert world.transaction("tx-0").meter.energy_wh == 700
+    assert len(world.transactions()) == 3 * MAX_OPEN
 
 
 def test_updated_before_started(world: World, station: Station) -> None:

@@ -17,7 +17,7 @@ from actors.errors import Moved, NotFound, StationOffline
 from actors.handlers import transactions
 from actors.handlers.routes import ROUTES, Route
 from actors.ocpp.messages import TransactionEvent, TransactionEventResponse
-from actors.ports import Unit
+from actors.ports import Snapshot, Unit
 from actors.turn import Rules, Turn
 from cluster.batch import (
     Admitted,
@@ -351,6 +351,21 @@ async def test_a_partition_is_given_up_only_when_its_turns_are_committed() -> No
     assert answered((await turn)[0]) == [[3, "m0", {}]]
     await asyncio.wait_for(giving, 5)
     assert it.host.stats()["chargers"] == 0
+
+
+async def test_a_storm_of_connections_is_let_in_with_one_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who they are and which passwords they have is fetched for all of a batch at once."""
+    it, asked = Fixture(), list[int]()
+    load = MemoryStore.load
+
+    async def counted(store: MemoryStore, station_ids: Sequence[str]) -> dict[str, Snapshot]:
+        asked.append(len(station_ids))
+        return await load(store, station_ids)
+
+    monkeypatch.setattr(MemoryStore, "load", counted)
+    await it.connect(*(f"CP-{number}" for number in range(200)))
+    assert asked == [200]
+    assert it.database.commits == 1
 
 
 async def test_a_station_that_gets_a_partition_of_its_own_goes_with_that_one() -> None:

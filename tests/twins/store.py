@@ -15,10 +15,9 @@ from actors.domain.station import Station
 from actors.domain.token import KnownToken, token_key
 from actors.domain.transaction import ChargingTransaction
 from actors.errors import Fenced, Unavailable
-from actors.ports import Facts, Needs, Snapshot, StoredAnswer, Unit
+from actors.ports import MAX_OPEN, Facts, Needs, Snapshot, StoredAnswer, Unit
 
 T = TypeVar("T")
-MAX_OPEN = 20
 
 
 def holds_nul(unit: Unit) -> bool:
