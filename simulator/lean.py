@@ -53,10 +53,11 @@ class LeanSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeanResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened; `answered`, `errors`, latencies and CPU are those of the measured window alone."""
+    """What happened in the measured window; `ready` and `ready_seconds` are of the time before, `connected` of its end."""
 
     stations: int
     ready: int
+    connected: int
     answered: int
     errors: int
     disconnects: int
@@ -110,7 +111,7 @@ class Load:
         ready_seconds = time.perf_counter() - begin
         await asyncio.sleep(settings.settle_s)
         progress(f"{plan.ready} stations ready after {ready_seconds:.1f} s; measuring for {settings.seconds:g} s")
-        plan.latencies, plan.answered, plan.errors = Histogram(), 0, 0
+        plan.latencies, plan.answered, plan.errors, plan.disconnects = Histogram(), 0, 0, 0
         cpu, begin = time.process_time(), time.perf_counter()
         await asyncio.sleep(settings.seconds)
         result = self._result(time.perf_counter() - begin, time.process_time() - cpu, ready_seconds)
@@ -181,6 +182,7 @@ class Load:
         return LeanResult(
             stations=len(self.stations),
             ready=plan.ready,
+            connected=sum(station.admitted for station in self.stations),
             answered=plan.answered,
             errors=plan.errors,
             disconnects=plan.disconnects,
