@@ -53,7 +53,7 @@ class LeanSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeanResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened in the measured window; `ready` and `ready_seconds` are from before it, `connected` from its end."""
+    """What happened in the measured window; `ready` and `ready_seconds` are of before, `connected` of its end."""
 
     stations: int
     ready: int
