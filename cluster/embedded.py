@@ -51,7 +51,7 @@ INITDB = [
 POSTGRES_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
+    "max_connections": "400",  # of which each dedicated host takes two
     "shared_buffers": "256MB",
     "fsync": "on",
     "synchronous_commit": "on",
