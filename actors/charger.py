@@ -19,6 +19,7 @@ import orjson
 
 from actors.dispatch import CommandQueue
 from actors.domain.command import Command
+from actors.domain.records import Progress
 from actors.domain.station import Configuration, Station
 from actors.domain.transaction import ChargingTransaction
 from actors.errors import Conflict, FrameFault, NotFound
@@ -265,7 +266,8 @@ class Charger:
         if not self._queue.waiting:
             return
         command = started_by(event, self._queue.starts())
-        transaction = next((row for row in turn.rows if isinstance(row, ChargingTransaction)), None)
+        row = next((row for row in turn.rows if isinstance(row, ChargingTransaction | Progress)), None)
+        transaction = row.transaction if isinstance(row, Progress) else row
         if command is not None and transaction is not None:
             self._queue.started(turn, command, transaction.id)
 

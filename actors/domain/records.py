@@ -12,6 +12,12 @@ from actors.domain.transaction import ChargingTransaction
 from actors.ocpp.frames import Json
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """A stored transaction that has gone on: only its energy, state and end are other. Less to write than all of it."""
+
+    transaction: ChargingTransaction
+
+
 class StoredEvent(msgspec.Struct, frozen=True):
     """One transaction event, whole. `event_key` is its sequence number, or a digest of its content."""
 
@@ -86,4 +92,14 @@ class LiveEvent(msgspec.Struct, frozen=True):
     data: Json
 
 
-Row = Station | ChargingTransaction | StoredEvent | StoredReading | Notice | ReportedVariable | Command | BusinessEvent
+Row = (
+    Station
+    | ChargingTransaction
+    | Progress
+    | StoredEvent
+    | StoredReading
+    | Notice
+    | ReportedVariable
+    | Command
+    | BusinessEvent
+)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from actors.domain.moment import believable, wire_time
+from actors.domain.records import Progress
 from actors.domain.station import ConnectorState, connector_key
 from actors.ocpp.messages import Empty, Heartbeat, HeartbeatResponse, StatusNotification
 from actors.turn import Turn
@@ -30,7 +31,7 @@ def status(turn: Turn, request: StatusNotification) -> Empty:
         for transaction in turn.transactions.values():
             if transaction.evse_id == request.evse_id and transaction.charging_state != charging_state:
                 transaction.charging_state = charging_state
-                turn.save(transaction)
+                turn.save(Progress(transaction))
     return Empty()
 
 

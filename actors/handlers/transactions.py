@@ -13,7 +13,7 @@ import msgspec
 from actors.domain.command import Command
 from actors.domain.meter import Reading
 from actors.domain.moment import CLOCK_TOLERANCE, EPOCH_OF_OCPP
-from actors.domain.records import StoredEvent
+from actors.domain.records import Progress, StoredEvent
 from actors.domain.token import Purpose, decide, token_key
 from actors.domain.transaction import ChargingTransaction, gap_report
 from actors.ocpp.messages import IdTokenInfo, TransactionEvent, TransactionEventResponse
@@ -66,8 +66,10 @@ def handle(turn: Turn, event: TransactionEvent) -> TransactionEventResponse:
         if event.seq_no is not None and transaction.has(event.seq_no):
             event_key = _conflict_key(turn, event)
             transaction.conflicts += 1
+    known = transaction is not None
     if transaction is None:
         transaction = _new(turn, event, wire_id)
+    described = _description(transaction)
     readings = turn.readings(event.meter_value)
     late = transaction.meter.late(readings)
     was_started, was_ended = transaction.started_at is not None, transaction.ended_at is not None
@@ -80,7 +82,7 @@ def handle(turn: Turn, event: TransactionEvent) -> TransactionEventResponse:
         transaction_id=transaction.transaction_id if _wants_id(event) else None,
     )
     turn.save(_stored(turn, event, transaction, event_key, readings, response))
-    turn.save(transaction)
+    turn.save(Progress(transaction) if known and _description(transaction) == described else transaction)
     _announce(turn, event, transaction, started=not was_started, ended=not was_ended)
     if transaction.ended_at is None:
         turn.transactions[transaction.transaction_id] = transaction
@@ -89,6 +91,11 @@ def handle(turn: Turn, event: TransactionEvent) -> TransactionEventResponse:
     else:
         turn.transactions.pop(transaction.transaction_id, None)
     return response
+
+
+def _description(transaction: ChargingTransaction) -> tuple[object, ...]:
+    """Return what rarely changes once it is known."""
+    return (transaction.started_at, transaction.evse_id, transaction.connector_id, transaction.id_token)
 
 
 def _wire_id(turn: Turn, event: TransactionEvent) -> str | None:

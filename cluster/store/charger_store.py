@@ -33,7 +33,7 @@ from cluster.store.decoding import (
     decode_transaction,
 )
 from cluster.store.engine import blames_content, driver_connection, reachable
-from cluster.store.rows import INSERTS, UNSTORABLE
+from cluster.store.rows import UNSTORABLE, WRITES
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ def _batches(units: Iterable[Unit]) -> list[tuple[str, list[Sequence[object]]]]:
     for unit in units:
         for row in unit.rows:
             rows[type(row)].append(row)
-    return [(insert.statement, insert.arrays(rows[kind])) for kind, insert in INSERTS.items() if kind in rows]
+    return [(write.statement, write.arrays(rows[kind])) for kind, write in WRITES.items() if kind in rows]
 
 
 class _Fetch:

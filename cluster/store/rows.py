@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import dialect
 
 from actors.domain.command import Command
 from actors.domain.moment import believable
-from actors.domain.records import BusinessEvent, Notice, ReportedVariable, Row, StoredEvent, StoredReading
+from actors.domain.records import BusinessEvent, Notice, Progress, ReportedVariable, Row, StoredEvent, StoredReading
 from actors.domain.station import Station
 from actors.domain.token import token_key
 from actors.domain.transaction import ChargingTransaction, gap_report
@@ -32,7 +32,7 @@ Values = tuple[object, ...]
 _encode = msgspec.json.Encoder().encode
 
 
-class Insert(NamedTuple):
+class Write(NamedTuple):
     """How one kind of row is stored: its statement, its key (to sort and to find repeats) and its values by column."""
 
     statement: str
@@ -110,6 +110,19 @@ def _transaction(row: ChargingTransaction) -> Values:
     )
 
 
+def _progress(row: Progress) -> Values:
+    transaction = row.transaction
+    return (
+        transaction.id,
+        transaction.ended_at,
+        transaction.meter.energy_wh,
+        transaction.charging_state,
+        transaction.stopped_reason,
+        transaction.ended_at is not None and gap_report(transaction).complete,
+        _text(transaction),
+    )
+
+
 def _event(row: StoredEvent) -> Values:
     return (
         row.station_id,
@@ -170,7 +183,7 @@ def _insert(
     *,
     generated: frozenset[str] = frozenset(),
     kept: frozenset[str] | None = None,
-) -> Insert:
+) -> Write:
     """Build the statement of a table.
 
     `conflict` names the unique columns; `generated` columns are left to the database; on a conflict all columns but
@@ -190,7 +203,19 @@ def _insert(
         f'INSERT INTO "{table.name}" ({names}) SELECT {selected} FROM unnest({arrays}) AS rows ({names}) '  # noqa: S608
         f"ON CONFLICT ({target}) DO {action}"
     )
-    return Insert(statement, key, values, rewrites=kept is not None)  # type: ignore[arg-type]
+    return Write(statement, key, values, rewrites=kept is not None)  # type: ignore[arg-type]
+
+
+def _update(table: Table, values: Callable[[R], Values], key: Callable[[R], object], names: Sequence[str]) -> Write:
+    """Build the statement that changes columns of rows that are there; the first of `names` is the table's key."""
+    columns = [table.c[name] for name in names]
+    arrays = ", ".join(f"${place}::{_array_type(column)}[]" for place, column in enumerate(columns, 1))
+    written = ", ".join(f'"{column.name}" = rows."{column.name}"{_cast(column)}' for column in columns[1:])
+    statement = (
+        f'UPDATE "{table.name}" SET {written}, "updated_at" = now() '  # noqa: S608
+        f'FROM unnest({arrays}) AS rows ({", ".join(names)}) WHERE "{table.name}"."{names[0]}" = rows."{names[0]}"'
+    )
+    return Write(statement, key, values, rewrites=True)  # type: ignore[arg-type]
 
 
 _POSTGRESQL = dialect()  # type: ignore[no-untyped-call]
@@ -204,7 +229,7 @@ def _cast(column: Column[object]) -> str:
     return f"::{column.type.compile(_POSTGRESQL)}" if isinstance(column.type, JSON) else ""
 
 
-INSERTS: Final[dict[type[Row], Insert]] = {
+WRITES: Final[dict[type[Row], Write]] = {
     Station: _insert(tables.stations, _station, attrgetter("station_id"), ["station_id"], kept=frozenset()),
     ChargingTransaction: _insert(
         tables.transactions,
@@ -213,6 +238,12 @@ INSERTS: Final[dict[type[Row], Insert]] = {
         ["id"],
         generated=frozenset({"updated_at"}),
         kept=frozenset({"station_id", "transaction_id", "created_at"}),
+    ),
+    Progress: _update(
+        tables.transactions,
+        _progress,
+        attrgetter("transaction.id"),
+        ["id", "ended_at", "energy_wh", "charging_state", "stopped_reason", "complete", "state"],
     ),
     StoredEvent: _insert(
         tables.transaction_events,

@@ -10,7 +10,7 @@ import msgspec
 
 from actors.domain.command import Command
 from actors.domain.meter import Reading
-from actors.domain.records import BusinessEvent, Notice, ReportedVariable, Row, StoredEvent, StoredReading
+from actors.domain.records import BusinessEvent, Notice, Progress, ReportedVariable, Row, StoredEvent, StoredReading
 from actors.domain.station import Station
 from actors.domain.token import KnownToken, token_key
 from actors.domain.transaction import ChargingTransaction
@@ -59,6 +59,9 @@ class MemoryDatabase:
                 self.stations[row.station_id] = copied(row)
             case ChargingTransaction():
                 self.transactions[row.id] = copied(row)
+            case Progress():
+                assert row.transaction.id in self.transactions, "progress of a transaction that was never stored"
+                self.transactions[row.transaction.id] = copied(row.transaction)
             case Command():
                 self.commands[row.id] = copied(row)
             case ReportedVariable():

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.command import Command
 from actors.domain.meter import EnergyMeter, Reading
-from actors.domain.records import BusinessEvent, Notice, ReportedVariable, Row, StoredEvent, StoredReading
+from actors.domain.records import BusinessEvent, Notice, Progress, ReportedVariable, Row, StoredEvent, StoredReading
 from actors.domain.station import ConnectorState, Station
 from actors.domain.token import KnownToken
 from actors.domain.transaction import ChargingTransaction
@@ -20,7 +20,7 @@ from actors.errors import Fenced
 from actors.ports import ChargerStore, Needs, Snapshot, StoredAnswer, Unit
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
-from cluster.store.rows import INSERTS
+from cluster.store.rows import WRITES
 from cluster.store.tokens import PostgresTokens
 from tests.twins.store import MemoryDatabase, MemoryStore
 
@@ -100,6 +100,19 @@ async def woken(store: ChargerStore, station_id: str = "CP-1") -> Snapshot:
 
 async def test_a_station_nobody_stored_wakes_up_unknown(store: ChargerStore) -> None:
     assert await store.load(["CP-1", "CP-2"]) == {"CP-1": Snapshot(), "CP-2": Snapshot()}
+
+
+async def test_progress_is_all_that_changes_of_a_stored_transaction(store: ChargerStore) -> None:
+    charging = transaction(1, id_token="Anna", evse_id=1)
+    await store.commit([Unit("CP-1", [station(), charging])])
+    further = msgspec.structs.replace(charging, charging_state="SuspendedEV", seen=[0, 9])
+    await store.commit([Unit("CP-1", [Progress(further)])])
+    assert (await woken(store)).transactions == [further]
+    over = msgspec.structs.replace(further, ended_at=NOON, stopped_reason="Local")
+    await store.commit([Unit("CP-1", [Progress(over)])])
+    assert (await woken(store)).transactions == []
+    (facts,) = await store.facts([Needs("CP-1", transaction_id="tx-1")])
+    assert facts.transactions["tx-1"] == over
 
 
 async def test_a_charger_wakes_up_as_it_was_stored(store: ChargerStore) -> None:
@@ -249,7 +262,7 @@ def every_kind_of_row() -> list[Unit]:
 
 async def test_every_kind_of_row_is_stored_and_a_repeat_changes_nothing(engine: AsyncEngine) -> None:
     store = await PostgresWorld(engine).open()
-    tables = [insert.statement.split('"')[1] for insert in INSERTS.values()]
+    tables = [insert.statement.split('"')[1] for insert in WRITES.values()]
 
     async def contents() -> dict[str, list[dict[str, object]]]:
         async with engine.connect() as connection:
@@ -265,7 +278,7 @@ async def test_every_kind_of_row_is_stored_and_a_repeat_changes_nothing(engine: 
 
 def test_rows_that_are_written_again_are_locked_in_the_order_of_their_keys() -> None:
     stations = [station("CP-2"), station("CP-1"), station("CP-3")]
-    assert INSERTS[Station].arrays([*stations])[0] == ("CP-1", "CP-2", "CP-3")
+    assert WRITES[Station].arrays([*stations])[0] == ("CP-1", "CP-2", "CP-3")
 
 
 UNITS = st.lists(
