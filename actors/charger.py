@@ -129,9 +129,14 @@ class Charger:
         # Starts at the clock, so that a station registered anew never gets an id it has had (1.6, 4.8).
         self.station.next_transaction_id = int(now.timestamp()) & 0x3FFF_FFFF
 
-    def configure(self, change: Configuration, now: datetime, *, create: bool) -> Turn:
-        """Take an admin's decisions; `create` registers a new station. Raises NotFound, Conflict."""
+    def configure(self, change: Configuration, now: datetime, *, create: bool, again: bool = False) -> Turn:
+        """Take an admin's decisions; `create` registers a new station. Raises NotFound, Conflict.
+
+        `again` tells that an earlier call may have registered it.
+        """
         if create and self.known:
+            if again and change.registered(self.station):
+                return self._turn(now)
             raise Conflict(f"there is a station {self.station.station_id} already")
         if not create and not self.known:
             raise NotFound(f"there is no station {self.station.station_id}")

@@ -208,15 +208,22 @@ class ChargerHost:
             return await asyncio.wait_for(done, wait_s) if wait_s > 0 else command
         return command
 
-    async def cancel(self, station_id: str, command_id: str) -> Command:
-        """Withdraw a queued command. Raises NotFound, Conflict, Unavailable."""
+    async def cancel(self, station_id: str, command_id: str, *, again: bool = False) -> Command:
+        """Withdraw a queued command; `again` as in `submit`. Raises NotFound, Conflict, Unavailable."""
+        if again:
+            known = await self._store.command(command_id)
+            if known is not None and known.station_id == station_id and known.status == "cancelled":
+                return known
         turn = await self._act(station_id, lambda charger, now: charger.cancel(command_id, now))
         return turn.finished[0]
 
-    async def configure(self, station_id: str, change: Configuration, *, create: bool) -> Station:
-        """Take an admin's decisions about a station. Raises NotFound, Conflict, Unavailable."""
-        turn = await self._act(station_id, lambda charger, now: charger.configure(change, now, create=create))
-        return turn.station
+    async def configure(self, station_id: str, change: Configuration, *, create: bool, again: bool = False) -> Station:
+        """Take an admin's decisions about a station; `again` as in `submit`. Raises NotFound, Conflict, Unavailable."""
+
+        def decide(charger: Charger, now: datetime) -> Turn:
+            return charger.configure(change, now, create=create, again=again)
+
+        return (await self._act(station_id, decide)).station
 
     async def _act(self, station_id: str, act: Callable[[Charger, datetime], Turn]) -> Turn:
         """Run a turn that no frame asked for, and push its frames to the station."""

@@ -85,13 +85,13 @@ class HostActor:
         """See ChargerHost.submit."""
         return await (await self._host()).submit(command, wait_s, again=again)
 
-    async def cancel(self, station_id: str, command_id: str) -> Command:
+    async def cancel(self, station_id: str, command_id: str, again: bool) -> Command:
         """See ChargerHost.cancel."""
-        return await (await self._host()).cancel(station_id, command_id)
+        return await (await self._host()).cancel(station_id, command_id, again=again)
 
-    async def configure(self, station_id: str, change: Configuration, create: bool) -> Station:
+    async def configure(self, station_id: str, change: Configuration, create: bool, again: bool) -> Station:
         """See ChargerHost.configure."""
-        return await (await self._host()).configure(station_id, change, create=create)
+        return await (await self._host()).configure(station_id, change, create=create, again=again)
 
     async def gateway_gone(self, gateway_id: str) -> None:
         """See ChargerHost.gateway_gone."""

@@ -106,11 +106,11 @@ class RayChargers:
 
     async def cancel(self, station_id: str, command_id: str) -> Command:
         """Withdraw a queued command. Raises what ChargerHost.cancel raises."""
-        return await self._ask(station_id, lambda host, _: host.cancel.remote(station_id, command_id))
+        return await self._ask(station_id, lambda host, again: host.cancel.remote(station_id, command_id, again))
 
     async def configure(self, station_id: str, change: Configuration, *, create: bool = False) -> Station:
         """Take an admin's decisions about a station. Raises what ChargerHost.configure raises."""
-        return await self._ask(station_id, lambda host, _: host.configure.remote(station_id, change, create))
+        return await self._ask(station_id, lambda host, again: host.configure.remote(station_id, change, create, again))
 
     async def _ask(self, station_id: str, call: Callable[[ActorHandle, bool], Awaitable[T]]) -> T:
         """Call the owner, and again while it is being replaced; a repeated call is told that it is one."""

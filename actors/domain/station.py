@@ -78,6 +78,12 @@ class Configuration(msgspec.Struct, frozen=True):
             if value is not msgspec.UNSET:
                 setattr(station, field, value)
 
+    def registered(self, station: Station) -> bool:
+        """Tell whether `station` is decided upon as one that was registered with just this."""
+        fresh = Station(station.station_id)
+        self.apply(fresh)
+        return all(getattr(station, field) == getattr(fresh, field) for field in self.__struct_fields__)
+
 
 def connector_key(evse_id: int, connector_id: int) -> str:
     """Name a connector inside its station: `evse/connector`; 0 stands for the whole above it."""

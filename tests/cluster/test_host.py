@@ -13,7 +13,8 @@ import orjson
 import pytest
 
 from actors.domain.command import Command
-from actors.errors import Moved, NotFound, StationOffline
+from actors.domain.station import Configuration
+from actors.errors import Conflict, Moved, NotFound, StationOffline
 from actors.handlers import transactions
 from actors.handlers.routes import ROUTES, Route
 from actors.ocpp.messages import TransactionEvent, TransactionEventResponse
@@ -322,6 +323,61 @@ async def test_a_command_that_was_finished_before_its_reply_was_lost_is_not_done
     assert (await it.host.submit(again, again=True)).status == "accepted"
     assert len(it.link.sent) == asked_before
     assert it.database.commands[order.id].status == "accepted"
+
+
+async def test_a_cancel_whose_reply_was_lost_is_answered_when_it_is_asked_again() -> None:
+    it = Fixture()
+    await it.connect("CP-1", "CP-2")
+    await it.ingest(Disconnect("CP-1", 1, 1006, ""))
+    order = await it.host.submit(command("CP-1"))
+    assert (await it.host.cancel("CP-1", order.id)).status == "cancelled"
+    it.host = it.next_host()
+    told_before = len(it.database.outbox)
+    assert (await it.host.cancel("CP-1", order.id, again=True)).status == "cancelled"
+    assert len(it.database.outbox) == told_before, "told once"
+    with pytest.raises(NotFound):
+        await it.host.cancel("CP-1", order.id)
+    with pytest.raises(NotFound):
+        await it.host.cancel("CP-2", order.id, again=True)
+
+
+async def test_a_cancel_that_was_never_executed_is_when_it_is_asked_again() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    await it.ingest(Disconnect("CP-1", 1, 1006, ""))
+    order = await it.host.submit(command("CP-1"))
+    assert (await it.host.cancel("CP-1", order.id, again=True)).status == "cancelled"
+    assert it.database.commands[order.id].status == "cancelled"
+
+
+async def test_a_command_that_was_sent_is_not_cancelled_however_often_one_asks() -> None:
+    it = Fixture()
+    await it.connect("CP-1")
+    await it.ingest(it.event("CP-1", 0))
+    order = await it.host.submit(command("CP-1"))
+    for again in (False, True):
+        with pytest.raises(Conflict):
+            await it.host.cancel("CP-1", order.id, again=again)
+
+
+async def test_a_registration_whose_reply_was_lost_is_answered_when_it_is_asked_again() -> None:
+    it = Fixture()
+    decisions = Configuration(admission="Accepted", password_digest="a digest")
+    await it.host.configure("CP-1", decisions, create=True)
+    it.host = it.next_host()
+    station = await it.host.configure("CP-1", decisions, create=True, again=True)
+    assert (station.admission, station.password_digest) == ("Accepted", "a digest")
+    assert [event.kind for event in it.database.outbox] == ["StationRegistered"], "registered once"
+
+
+async def test_a_registration_of_a_station_that_another_has_registered_is_refused_however_often_one_asks() -> None:
+    it = Fixture()
+    await it.host.configure("CP-1", Configuration(password_digest="a digest"), create=True)
+    for other in (Configuration(password_digest="another"), Configuration()):
+        for again in (False, True):
+            with pytest.raises(Conflict):
+                await it.host.configure("CP-1", other, create=True, again=again)
+    assert it.database.stations["CP-1"].password_digest == "a digest"
 
 
 async def test_a_command_of_a_sleeping_charger_expires_in_time() -> None:
