@@ -6,8 +6,6 @@ away: the station sends an event until it is answered, as E13 says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
 from typing import Literal
 
 import msgspec
@@ -17,9 +15,9 @@ from hypothesis import strategies as st
 
 from actors.domain.transaction import ChargingTransaction
 from tests.actors.stations import Payload, Refused, Station, Station16
-from tests.actors.world import NOON, Fault, Lost, World
+from tests.actors.streams import EVENING, SESSION_WH, ended_at, orders, rest_of_session, sessions, start
+from tests.actors.world import Fault, Lost, World
 
-EVENING = NOON + timedelta(hours=8)
 Mishap = Literal["nothing", "crash", "reconnect", "answer lost", "host dies", "host dies late", "database away"]
 FAULTS: dict[Mishap, Fault] = {
     "host dies": "before the commit",
@@ -30,36 +28,9 @@ MISHAPS: list[Mishap] = ["nothing", "crash", "reconnect", "answer lost", *FAULTS
 
 
 @st.composite
-def sessions(draw: st.DrawFn, transaction_id: str) -> list[Payload]:
-    """Draw the events of one transaction in their true order."""
-    writer = Station(World(), connected=False)
-    first, length = draw(st.integers(0, 3)), draw(st.integers(1, 6))
-    register, minute, events = draw(st.integers(0, 10_000)), 0, []
-    for number in range(length):
-        kind = "Started" if number == 0 else "Ended" if number == length - 1 and draw(st.booleans()) else "Updated"
-        register = draw(st.sampled_from([register + 500, register + 1200, register, 0]))
-        minute += draw(st.integers(0, 2))
-        events.append(
-            writer.event_payload(
-                kind,
-                transaction_id,
-                first + number,
-                at=NOON + timedelta(minutes=minute),
-                wh=draw(st.sampled_from([None, register])),
-                token=draw(st.sampled_from([None, None, "anna", "bob"])),
-                state=draw(st.sampled_from([None, "Charging", "SuspendedEV"])),
-                offline=draw(st.booleans()),
-            )
-        )
-    return events
-
-
-@st.composite
 def journeys(draw: st.DrawFn, count: int) -> list[tuple[int, Mishap]]:
-    """Draw an order of delivery with repeats in which each of `count` messages occurs, and what happens to each."""
-    extra = draw(st.lists(st.integers(0, count - 1), max_size=6))
-    order = draw(st.permutations([*range(count), *extra]))
-    return [(index, draw(st.sampled_from(MISHAPS))) for index in order]
+    """Draw an order of delivery, and what happens to each message."""
+    return [(index, draw(st.sampled_from(MISHAPS))) for index in draw(orders(count))]
 
 
 def say(station: Station | Station16, action: str, payload: Payload, mishap: Mishap) -> Payload:
@@ -125,40 +96,22 @@ def test_any_stream_of_1_6_is_stored_once_and_its_ids_stay(data: st.DataObject) 
     world = new_world()
     station = Station16(world)
     count = data.draw(st.integers(1, 3))
-    starts: list[Payload] = [
-        {
-            "connectorId": 1,
-            "idTag": "anna",
-            "meterStart": 1000 * n,
-            "timestamp": station.time(NOON + timedelta(hours=n)),
-        }
-        for n in range(count)
-    ]
+    starts = [start(number) for number in range(count)]
     ids: dict[int, set[int]] = {n: set() for n in range(count)}
     for index, mishap in data.draw(journeys(count)):
         ids[index].add(say(station, "StartTransaction", starts[index], mishap)["transactionId"])
     assert all(len(given) == 1 for given in ids.values()), "one id for each start, however often it came"
     assert len({min(given) for given in ids.values()}) == count
 
-    messages = [m for n in range(count) for m in rest_of_session(station, n, min(ids[n]))]
+    messages = [m for n in range(count) for m in rest_of_session(n, min(ids[n]))]
     for index, mishap in data.draw(journeys(len(messages))):
         say(station, *messages[index], mishap)
     for n in range(count):
         transaction = world.transaction(min(ids[n]))
         assert (transaction.events, len(world.events(min(ids[n])))) == (4, 4)
-        assert transaction.ended_at == NOON + timedelta(hours=n, minutes=30)
-        assert (transaction.meter.energy_wh, world.curve(min(ids[n]))[-1].energy_wh) == (900, 900)
+        assert transaction.ended_at == ended_at(n)
+        assert (transaction.meter.energy_wh, world.curve(min(ids[n]))[-1].energy_wh) == (
+            SESSION_WH,
+            SESSION_WH,
+        )
     assert len(world.told("TransactionEnded")) == count
-
-
-def rest_of_session(station: Station16, number: int, transaction_id: int) -> Sequence[tuple[str, Payload]]:
-    """Write what a 1.6 station says after the start of its transaction `number`."""
-    begin, register = NOON + timedelta(hours=number), 1000 * number
-
-    def values(minute: int, wh: int) -> tuple[str, Payload]:
-        sampled = {"timestamp": station.time(begin + timedelta(minutes=minute)), "sampledValue": [{"value": str(wh)}]}
-        return "MeterValues", {"connectorId": 1, "transactionId": transaction_id, "meterValue": [sampled]}
-
-    ended = station.time(begin + timedelta(minutes=30))
-    stop = {"transactionId": transaction_id, "meterStop": register + 900, "timestamp": ended}
-    return [values(10, register + 300), values(20, register + 600), ("StopTransaction", stop)]
