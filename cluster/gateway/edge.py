@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from websockets.frames import CloseCode
 
 from cluster.gateway.uplink import Uplink
 from configs.settings import Gateway as GatewaySettings
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLICY_VIOLATION = 1008
 _ENDS_PER_TURN: Final = 32
 
 
@@ -85,11 +85,11 @@ class Edge:
         """Make `socket` its station's newest and close the one it replaces; an older epoch is closed itself."""
         other = self.stations.get(socket.station_id)
         if other is not None and other.conn_epoch is not None and other.conn_epoch > conn_epoch:
-            socket.close(POLICY_VIOLATION, "a newer connection of this station is open")
+            socket.close(CloseCode.NORMAL_CLOSURE, "a newer connection of this station is open")
             return
         self.stations[socket.station_id] = socket
         if other is not None:
-            other.close(POLICY_VIOLATION, "replaced by a newer connection of this station")
+            other.close(CloseCode.NORMAL_CLOSURE, "replaced by a newer connection of this station")
 
     def forget(self, socket: StationSocket) -> None:
         """Drop a closed socket; a newer one of the same station stays."""

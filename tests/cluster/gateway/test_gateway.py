@@ -29,7 +29,7 @@ async def test_the_newest_socket_of_a_station_wins_and_the_older_ones_late_close
     async with site() as running:
         old = await running.station("/ocpp/CP-1")
         new = await running.station("/ocpp/CP-1")
-        assert await ended(old) == 1008
+        assert await ended(old) == 1000, "as the host closes it that finds it at another gateway"
         await until(running.host.disconnects)
         assert running.host.disconnects()[0].conn_epoch == 1
         assert running.gateway.stats().connected == 1
