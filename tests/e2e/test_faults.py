@@ -10,12 +10,15 @@ from benchmarks.witnesses import Witnesses
 from tests.e2e.running import Running
 from tests.faults.faults import FAULTS, Scene, inflict
 
+LONG = ("freeze the database",)
+"""Faults that are also seen with an outage as long as real ones."""
+
 
 @pytest.mark.timeout(150)
-@pytest.mark.parametrize("name", FAULTS)
-async def test_nothing_acknowledged_is_lost_or_doubled(running: Running, name: str) -> None:
-    witnesses = Witnesses(running.platform, 100, 0.5, name.replace(" ", "-"))
+@pytest.mark.parametrize(("name", "long"), [*((name, False) for name in FAULTS), *((name, True) for name in LONG)])
+async def test_nothing_acknowledged_is_lost_or_doubled(running: Running, name: str, long: bool) -> None:
+    witnesses = Witnesses(running.platform, 100, 0.5, name.replace(" ", "-") + "-long" * long)
     await witnesses.begin()
-    await inflict(name, Scene(running.platform, witnesses, random.Random(7), long=False))
+    await inflict(name, Scene(running.platform, witnesses, random.Random(7), long=long))
     audit = await witnesses.end()
     assert audit.clean, audit

@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.processes import Platform, platform
 from benchmarks.witnesses import Witnesses
 from tests.faults.faults import FAULTS, Scene, inflict
+from tests.faults.stations import KEYS
 
 
 async def run(running: Platform, seed: int, minutes: float, stations: int, sample_s: float) -> Counter[str]:
@@ -48,7 +49,7 @@ def main() -> int:
     parser.add_argument("--sample-s", type=float, default=0.5, help="seconds between two events of a station")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}, {arguments.minutes:g} minutes, {arguments.stations} stations", flush=True)
-    with tempfile.TemporaryDirectory(prefix="cloudbay-faults-") as folder, platform(Path(folder)) as running:
+    with tempfile.TemporaryDirectory(prefix="cloudbay-faults-") as folder, platform(Path(folder), **KEYS) as running:
         try:
             done = asyncio.run(run(running, arguments.seed, arguments.minutes, arguments.stations, arguments.sample_s))
         except (AssertionError, TimeoutError) as error:

@@ -21,10 +21,12 @@ from websockets.typing import Subprotocol
 
 from benchmarks.processes import Platform
 from benchmarks.witnesses import Witnesses
+from tests.faults import stations
 from tests.faults.garbage import broken_text, garbage
 
 LEASE_S = 5.0
 _RUBBISH_STATIONS = 10
+_CROWD = 2000
 
 
 class Scene(NamedTuple):
@@ -102,8 +104,30 @@ async def scale(scene: Scene) -> None:
 
 
 async def storm(scene: Scene) -> None:
-    """Cut all connections at once; all stations come back within three seconds."""
-    scene.witnesses.drop_all()
+    """Cut 2,000 charging stations at once; all come back within three seconds, and the others do not notice."""
+    crowd = Witnesses(scene.platform, _CROWD, 10.0, f"CROWD{scene.dice.getrandbits(32):08x}")
+    await crowd.load.connect()
+    await crowd.all_connected(within_s=30)
+    crowd.drop_all()
+    await crowd.all_connected(within_s=60)
+    audit = await crowd.end()
+    assert audit.clean, audit
+    assert not crowd.refusals
+
+
+async def connect_twice(scene: Scene) -> None:
+    """Connect a station that is connected and charging."""
+    await stations.connect_twice(scene.platform, f"TWICE-{scene.dice.getrandbits(32):08x}")
+
+
+async def lose_a_line(scene: Scene) -> None:
+    """Leave a socket half open: its station neither reads nor says anything more."""
+    await stations.lose_the_line(scene.platform, f"HALF-{scene.dice.getrandbits(32):08x}")
+
+
+async def silence_a_station(scene: Scene) -> None:
+    """Let a station answer no order."""
+    await stations.answer_no_order(scene.platform, f"SILENT-{scene.dice.getrandbits(32):08x}")
 
 
 async def send_garbage(scene: Scene) -> None:
@@ -141,7 +165,10 @@ FAULTS = {
     "freeze Valkey": Fault(freeze_valkey),
     "crash Valkey": Fault(crash_valkey),
     "scale": Fault(scale),
-    "storm": Fault(storm, may_disconnect=True),
+    "storm": Fault(storm),
+    "duplicate connection": Fault(connect_twice),
+    "half-open socket": Fault(lose_a_line),
+    "silent station": Fault(silence_a_station),
     "garbage": Fault(send_garbage),
 }
 
