@@ -105,7 +105,7 @@ async def scale(scene: Scene) -> None:
 
 async def storm(scene: Scene) -> None:
     """Cut 2,000 charging stations at once; all come back within three seconds, and the others do not notice."""
-    crowd = Witnesses(scene.platform, _CROWD, 10.0, f"CROWD{scene.dice.getrandbits(32):08x}")
+    crowd = Witnesses(scene.platform, _CROWD, 5.0, f"CROWD{scene.dice.getrandbits(32):08x}")
     await crowd.load.connect()
     await crowd.all_connected(within_s=30)
     crowd.drop_all()
