@@ -149,7 +149,7 @@ async def _throw(uri: str, frames: Sequence[str], dice: random.Random) -> int:
             while (answer := json.loads(await socket.recv()))[1] != "last":
                 refused += answer[0] == 4
         await socket.send(broken_text(dice), text=True)
-        await socket.wait_closed()
+        await asyncio.wait_for(socket.wait_closed(), 60)
         assert socket.close_code == CloseCode.INVALID_DATA, socket.close_code
     return refused
 

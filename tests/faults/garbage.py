@@ -13,7 +13,8 @@ def garbage(dice: random.Random, count: int) -> list[str]:
 
 def broken_text(dice: random.Random) -> bytes:
     """Return a frame that is no UTF-8: it closes its socket (RFC 6455, 8.1)."""
-    return b'[2,"x","Heartbeat",{}]' + bytes(dice.randrange(128, 256) for _ in range(dice.randrange(1, 9)))
+    anything = bytes(dice.randrange(128, 256) for _ in range(dice.randrange(8)))
+    return b'[2,"x","Heartbeat",{}]' + anything + b"\xff"  # the one byte at least that UTF-8 never has
 
 
 def _not_json(dice: random.Random) -> str:
