@@ -12,10 +12,14 @@ from tests.faults.faults import FAULTS, Scene, inflict
 
 LONG = ("freeze the database",)
 """Faults that are also seen with an outage as long as real ones."""
+CASES = [
+    *(pytest.param(name, False, id=name) for name in FAULTS),
+    *(pytest.param(name, True, id=f"{name} for long") for name in LONG),
+]
 
 
 @pytest.mark.timeout(150)
-@pytest.mark.parametrize(("name", "long"), [*((name, False) for name in FAULTS), *((name, True) for name in LONG)])
+@pytest.mark.parametrize(("name", "long"), CASES)
 async def test_nothing_acknowledged_is_lost_or_doubled(running: Running, name: str, long: bool) -> None:
     witnesses = Witnesses(running.platform, 100, 0.5, name.replace(" ", "-") + "-long" * long)
     await witnesses.begin()
