@@ -31,9 +31,10 @@ async def run(running: Platform, seed: int, minutes: float, stations: int, sampl
         for _ in range(dice.randrange(3, 8)):
             name = dice.choice(sorted(FAULTS))
             began = time.monotonic()
+            print(f"{time.strftime('%H:%M:%S')}  {name:<20}", end="", flush=True)
             await inflict(name, Scene(running, witnesses, dice, long=dice.random() < 0.2))
             done[name] += 1
-            print(f"{time.strftime('%H:%M:%S')}  {name:<20} {time.monotonic() - began:6.1f} s", flush=True)
+            print(f" {time.monotonic() - began:6.1f} s", flush=True)
             await asyncio.sleep(dice.uniform(0, 3))
         audit = await witnesses.end()
         assert audit.clean, audit
@@ -53,7 +54,7 @@ def main() -> int:
         try:
             done = asyncio.run(run(running, arguments.seed, arguments.minutes, arguments.stations, arguments.sample_s))
         except (AssertionError, TimeoutError) as error:
-            print(f"FAILED with seed {arguments.seed}: {error!r}", flush=True)
+            print(f"\nFAILED with seed {arguments.seed}: {error!r}", flush=True)
             return 1
     print(f"clean: {sum(done.values())} faults: " + ", ".join(f"{n} x {name}" for name, n in sorted(done.items())))
     return 0
