@@ -67,11 +67,20 @@ class Witnesses:
         await self.all_go_on(within_s=30)
 
     async def all_go_on(self, within_s: float) -> None:
-        """Wait until every station has an answer to something it said after this call."""
+        """Wait until every station has an answer to something it said after this call. Raises TimeoutError."""
         before = self.acknowledged()
-        async with asyncio.timeout(within_s):
-            while any(number <= before[identity] + 1 for identity, number in self.acknowledged().items()):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+
+        def waiting() -> list[str]:
+            return [identity for identity, number in self.acknowledged().items() if number <= before[identity] + 1]
+
+        try:
+            async with asyncio.timeout(within_s):
+                while waiting():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            silent = waiting()
+            problem = self.load.plan.last_problem
+            raise TimeoutError(f"{len(silent)} stations got no answer: {silent[:3]}, {problem}") from None
 
     async def all_connected(self, within_s: float) -> None:
         """Wait until every station has a socket that the platform has admitted."""

@@ -179,9 +179,12 @@ async def inflict(name: str, scene: Scene, within_s: float = 60.0) -> None:
     disconnects, refusals = witnesses.disconnects, witnesses.refusals
     await fault.act(scene)
     await witnesses.all_go_on(within_s)
-    async with asyncio.timeout(within_s):
-        while not await _whole(scene.platform):  # noqa: ASYNC110 - the facts are in other processes
-            await asyncio.sleep(0.2)
+    try:
+        async with asyncio.timeout(within_s):
+            while not await _whole(scene.platform):  # noqa: ASYNC110 - the facts are in other processes
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise TimeoutError(f"{name}: the fleet is not whole again") from None
     assert fault.may_disconnect or witnesses.disconnects == disconnects, f"{name}: sockets were closed"
     assert fault.may_refuse or witnesses.refusals == refusals, f"{name}: events were refused"
 
