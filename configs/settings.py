@@ -25,6 +25,7 @@ Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0)]
 Host = Annotated[str, Field(min_length=1)]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$")]
 DatabaseUrl = Annotated[str, Field(pattern=r"^postgresql(\+\w+)?://")]
 RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
 
@@ -66,6 +67,7 @@ class Gateway(Section):
     host: Host
     port: Port
     count: Count
+    node_labels: dict[Label, Label]
     window: Count
     max_batch_items: Count
     max_frame_bytes: Annotated[int, Field(ge=1024)]
@@ -87,6 +89,7 @@ class Hosts(Section):
     count: Count
     placement: Literal["packed", "dedicated"]
     max_dedicated: Amount
+    node_labels: dict[Label, Label]
     partitions: Annotated[int, Field(ge=1, le=65536)]
     lease_s: Annotated[float, Field(ge=1)]
     passivate_after_s: Seconds
@@ -236,7 +239,7 @@ class Settings(Section):
 
         values = Values(cls)
         for path in [HERE / "base.yaml", HERE / f"{profile}.yaml", *user_files]:
-            values.update(from_file(path))
+            values.update(from_file(path, cls))
         values.update(from_variables(env, cls, reserved={PROFILE_VARIABLE, FILE_VARIABLE}))
         values.update(from_overrides(overrides or {}))
         return validated(cls, values)

@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -73,7 +73,7 @@ def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", field.annotation
 
 
-def from_file(path: Path) -> Iterator[Value]:
+def from_file(path: Path, model: type[BaseModel]) -> Iterator[Value]:
     """Yield the values of a YAML file of nested sections; raises SettingsError when it cannot be read as one."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -83,15 +83,19 @@ def from_file(path: Path) -> Iterator[Value]:
         raise SettingsError(f"settings file {path} is not YAML: {error}") from error
     if not isinstance(content, dict | None):
         raise SettingsError(f"settings file {path} must hold sections of keys, not a {type(content).__name__}")
-    yield from _flattened(content or {}, str(path))
+    leaves = {key for key, _ in dotted_keys(model)}
+    yield from _flattened(content or {}, str(path), leaves)
 
 
-def _flattened(section: Mapping[object, object], source: str, prefix: str = "") -> Iterator[Value]:
+def _flattened(
+    section: Mapping[object, object], source: str, leaves: Collection[str], prefix: str = ""
+) -> Iterator[Value]:
     for name, value in section.items():
-        if isinstance(value, dict):
-            yield from _flattened(value, source, f"{prefix}{name}.")
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and key not in leaves:  # a leaf may be a map itself
+            yield from _flattened(value, source, leaves, f"{key}.")
         else:
-            yield Value(f"{prefix}{name}", value, source)
+            yield Value(key, value, source)
 
 
 def from_variables(env: Mapping[str, str], model: type[BaseModel], reserved: Collection[str]) -> Iterator[Value]:
@@ -106,7 +110,7 @@ def from_variables(env: Mapping[str, str], model: type[BaseModel], reserved: Col
 def _parsed(text: str, annotation: object) -> object:
     if not text:
         return None
-    if "str" in re.findall(r"\w+", str(annotation)):
+    if "str" in re.findall(r"\w+", str(annotation)) and get_origin(annotation) is not dict:
         return text
     try:
         return yaml.safe_load(text)

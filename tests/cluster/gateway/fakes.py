@@ -18,7 +18,7 @@ from configs.settings import Gateway as GatewaySettings
 PASSWORD_KEY = b"0123456789abcdef"
 
 _DEFAULTS: dict[str, object] = {
-    "host": "127.0.0.1", "port": 1, "count": 1, "window": 4, "accepts_per_s": 10_000.0,
+    "host": "127.0.0.1", "port": 1, "count": 1, "node_labels": {}, "window": 4, "accepts_per_s": 10_000.0,
     "max_batch_items": 256, "max_frame_bytes": 65536,
     "handshake_timeout_s": 5, "ping_interval_s": 60, "pong_timeout_s": 2, "frames_per_s": 10000, "frame_burst": 10000,
     "max_queued_frames": 64, "max_queued_mb": 64, "compression": True, "retry_after_s": 10,
