@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from itertools import count as numbers
+from itertools import islice
 from typing import TypeVar
 
 import ray
@@ -36,9 +38,13 @@ _DEAD_WITHIN_S = 0.5
 """Short, because it delays a beat: who is silent for longer is left to its lease."""
 
 
-def host_ids(count: int) -> list[str]:
-    """Return the names of so many host actors."""
-    return [f"host-{number}" for number in range(count)]
+_HOST = "host-"
+
+
+def host_ids(count: int, taken: Collection[str] = ()) -> list[str]:
+    """Return the first names for so many host actors that are not taken."""
+    free = (name for number in numbers() if (name := f"{_HOST}{number}") not in taken)
+    return list(islice(free, count))
 
 
 def make_directory(settings: Settings) -> RayDirectory:
@@ -66,8 +72,14 @@ class RayDirectory:
         """Read the partition map again, from any host that answers. Raises HostUnavailable when none does.
 
         `suspects` could not be reached: they are asked last, and the one who answers looks whether they are dead.
+        Hosts may all have moved to other names since the last look; then Ray knows them.
         """
-        for host_id in sorted(self._host_ids, key=lambda host_id: host_id in suspects):
+        known = sorted(self._host_ids, key=lambda host_id: host_id in suspects)
+        if not (await self._read_map(known, suspects) or await self._read_map(await self._strangers(), suspects)):
+            raise HostUnavailable("no host answers")
+
+    async def _read_map(self, host_ids: Sequence[str], suspects: Sequence[HostKey]) -> bool:
+        for host_id in host_ids:
             try:
                 handle = await self.handle(host_id)
                 found: FleetMap = await asyncio.wait_for(handle.fleet_map.remote(list(suspects)), _MAP_WITHIN_S)
@@ -75,8 +87,13 @@ class RayDirectory:
                 self.forget(host_id)
             else:
                 self._map, self._host_ids = found.partitions, found.hosts or self._host_ids
-                return
-        raise HostUnavailable("no host answers")
+                return True
+        return False
+
+    async def _strangers(self) -> list[str]:
+        named = await asyncio.to_thread(ray.util.list_named_actors, all_namespaces=True)
+        ours = [actor["name"] for actor in named if actor["namespace"] == self._namespace]
+        return sorted(name for name in ours if name.startswith(_HOST) and name not in self._host_ids)
 
     def resolve(self, name: str) -> ActorHandle:
         """Return the handle of a named actor; may block. Raises ValueError when there is none."""
