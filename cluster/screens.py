@@ -22,9 +22,11 @@ def status(answer: dict[str, Any], address: str) -> str:
         for name, h in answer["hosts"].items()
     ]
     lines.append(_table(("host", "chargers", "turns", "commits", "lag", "CPU"), hosts))
-    gateways = [(name, g["connected"], g["framesIn"], g["framesOut"]) for name, g in answer["gateways"].items()]
+    gateways = [
+        (name, g["node"][:8], g["connected"], g["framesIn"], g["framesOut"]) for name, g in answer["gateways"].items()
+    ]
     lines.append("")
-    lines.append(_table(("gateway", "sockets", "frames in", "frames out"), gateways))
+    lines.append(_table(("gateway", "node", "sockets", "frames in", "frames out"), gateways))
     return "\n".join(lines)
 
 

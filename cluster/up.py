@@ -140,10 +140,10 @@ async def _fleet(settings: Settings, keys: Keys, stack: AsyncExitStack, screen: 
     )
     stack.push_async_callback(fleet.stop)
     async with screen.step("hosts") as remark:
-        await fleet.hosts.start()
+        await fleet.start_hosts()
         remark(f"{len(fleet.hosts.ids)} with {settings.hosts.partitions} partitions")
     async with screen.step("gateways") as remark:
-        await fleet.gateways.start()
+        await fleet.start_gateways()
         remark(", ".join(fleet.gateways.ids))
     fleet.watch()
     return fleet

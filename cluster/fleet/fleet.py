@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 
 from ray.exceptions import RayError
 
@@ -11,6 +12,7 @@ from actors.errors import Unavailable
 from cluster.fleet.gateways import Gateways
 from cluster.fleet.hosts import Hosts
 from cluster.fleet.named import NamedActors
+from cluster.fleet.nodes import Node, RayNodes
 from cluster.keys import Keys
 from cluster.store.fleet import PostgresFleet
 from cluster.store.gateways import PostgresGateways
@@ -33,29 +35,39 @@ class Fleet:
         placements: PostgresPlacements,
         gateways: PostgresGateways,
     ) -> None:
-        actors = NamedActors(settings.ray.namespace)
-        self.hosts = Hosts(settings, actors, hosts, placements)
-        self.gateways = Gateways(settings, keys, actors, gateways, self.hosts.gateway_gone)
-        self._watcher: asyncio.Task[None] | None = None
+        self._actors = NamedActors(settings.ray.namespace)
+        self._nodes = RayNodes()
+        self.hosts = Hosts(settings, self._actors, hosts, placements)
+        self.gateways = Gateways(settings, keys, self._actors, gateways, self.hosts.gateway_gone)
+        self._watchers: list[asyncio.Task[None]] = []
+
+    async def start_hosts(self) -> None:
+        """Start every host and wait until all partitions have an owner; what an earlier run has left is ended first."""
+        await self._actors.end_leftovers()
+        await self.hosts.start(await self._nodes.look())
+
+    async def start_gateways(self) -> None:
+        """Start every gateway and wait until it listens."""
+        await self.gateways.start(await self._nodes.look())
 
     def watch(self) -> None:
-        """Keep the fleet as it is wanted from now on."""
-        self._watcher = asyncio.create_task(self._watch())
+        """Keep the fleet as it is wanted from now on; hosts that are slow to start do not hold up gateways."""
+        self._watchers = [asyncio.create_task(self._watch(kind.keep)) for kind in (self.gateways, self.hosts)]
 
-    async def _watch(self) -> None:
+    async def _watch(self, keep: Callable[[Sequence[Node]], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
-            for keep in (self.gateways.keep, self.hosts.keep):
-                try:
-                    await keep()
-                except (Unavailable, RayError, TimeoutError) as error:
-                    log.warning("fleet not as wanted yet", extra={"reason": str(error)})
-                except Exception:  # whatever it is, the fleet must go on being looked after
-                    log.exception("fleet not as wanted yet")
+            try:
+                await keep(await self._nodes.look())
+            except (Unavailable, RayError, TimeoutError) as error:
+                log.warning("fleet not as wanted yet", extra={"reason": repr(error)})
+            except Exception:  # whatever it is, the fleet must go on being looked after
+                log.exception("fleet not as wanted yet")
 
     async def stop(self) -> None:
         """Close gateways first, so that no frame comes any more, then hosts."""
-        if self._watcher is not None:
-            self._watcher.cancel()
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
         await self.gateways.stop()
         await self.hosts.stop()

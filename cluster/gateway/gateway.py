@@ -79,20 +79,29 @@ class Gateway:
         """Return counters since the start and what is connected now."""
         return self._edge.stats()
 
+    async def drain(self) -> None:
+        """Stop listening, and send stations away with 1001 no faster than another gateway takes them."""
+        await self._close_sockets(pause_s=1 / self._settings.accepts_per_s)
+
     async def close(self) -> None:
         """Stop listening, close every socket with 1001, deliver what was read; takes a few `pong_timeout_s` at most."""
-        self._listener.close()
-        for socket in tuple(self._edge.sockets):
-            socket.close(CloseCode.GOING_AWAY, "the gateway is stopping")
-        await self._edge.wait_empty(self._settings.pong_timeout_s)
-        for socket in tuple(self._edge.sockets):
-            socket.abort("the gateway is stopping")
-        await self._edge.wait_empty(self._settings.pong_timeout_s)  # a cut socket posts its Disconnect a turn later
+        await self._close_sockets(pause_s=0)
         if not await self._edge.uplink.drain(self._settings.pong_timeout_s):
             log.warning("gateway stopped with unanswered items", extra={"gateway_id": self._edge.gateway_id})
         await self._edge.uplink.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
+
+    async def _close_sockets(self, pause_s: float) -> None:
+        self._listener.close()
+        for socket in tuple(self._edge.sockets):
+            socket.close(CloseCode.GOING_AWAY, "the gateway is stopping")
+            if pause_s:
+                await asyncio.sleep(pause_s)
+        await self._edge.wait_empty(self._settings.pong_timeout_s)
+        for socket in tuple(self._edge.sockets):
+            socket.abort("the gateway is stopping")
+        await self._edge.wait_empty(self._settings.pong_timeout_s)  # a cut socket posts its Disconnect a turn later
 
     def _sweep(self) -> None:
         edge = self._edge

@@ -70,6 +70,7 @@ class GatewayActor:
     def __init__(
         self,
         gateway_id: str,
+        node_id: str,
         settings: Mapping[str, object],
         password_key: bytes,
         router: Router,
@@ -78,11 +79,13 @@ class GatewayActor:
     ) -> None:
         set_up_logging(Log.model_validate(log))
         self._gateway_id = gateway_id
+        self._node_id = node_id
         self._settings = GatewaySettings.model_validate(settings)
         self._password_key = password_key
         self._router = router
         self._resolve = resolve
         self._gateway: Gateway | None = None
+        self._draining: asyncio.Task[None] | None = None
 
     async def start(self) -> tuple[str, int]:
         """Listen; returns the bound host and port. Safe to repeat only after `stop`."""
@@ -101,10 +104,15 @@ class GatewayActor:
         return self._started().push(batch)
 
     async def stats(self) -> dict[str, object]:
-        """Return the gateway's counters, its process id and its CPU seconds."""
+        """Return the gateway's counters, its Ray node, its process id and its CPU seconds."""
         times = os.times()
         counters = msgspec.structs.asdict(self._started().stats())
-        return {**counters, "pid": os.getpid(), "cpu_s": times.user + times.system}
+        return {**counters, "node": self._node_id, "pid": os.getpid(), "cpu_s": times.user + times.system}
+
+    async def drain(self) -> None:
+        """Begin to send stations away and take no more; `stats` tells when none is left. Harmless when repeated."""
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._started().drain())
 
     async def stop(self) -> None:
         """Close every socket and deliver what was read."""

@@ -82,6 +82,7 @@ async def test_the_actor_runs_a_gateway_until_it_is_stopped() -> None:
     with reserved_port() as port:
         actor = GatewayActor(
             "gateway-1",
+            "node-1",
             settings(port=port).model_dump(),
             PASSWORD_KEY,
             FakeRouter(),
