@@ -91,7 +91,7 @@ class Work:
 @contextmanager
 def platform(data_dir: Path, **settings: object) -> Iterator[Platform]:
     """Run `cloudbay up` on free ports; `settings` are more keys, as `gateway__count=6`."""
-    gateway, api = free_port(), free_port()
+    gateway, api = (settings.pop(key, None) or free_port() for key in ("gateway__port", "api__port"))
     environment = {
         **os.environ,
         "CLOUDBAY_GATEWAY__PORT": str(gateway),
