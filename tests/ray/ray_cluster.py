@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import signal
@@ -68,6 +69,7 @@ class RayCluster:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._nodes: list[RayNode] = []
+        self._numbers = itertools.count(2)
         self.address = f"127.0.0.2:{free_port()}"  # 127.0.0.1 is for clusters of one node only
         token = folder / "token"
         token.touch(mode=0o600)
@@ -104,7 +106,7 @@ class RayCluster:
             self._nodes.pop().stop()
 
     def _start_node(self, *arguments: str) -> RayNode:
-        number = len(self._nodes) + 2
+        number = next(self._numbers)
         folder = self._folder / str(number)  # of its own: nodes that share one take each other's sockets
         folder.mkdir()
         log = folder / "output"

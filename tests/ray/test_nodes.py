@@ -35,12 +35,18 @@ def cluster() -> Iterator[RayCluster]:
                 running.stop()
 
 
-@pytest.fixture
-def settings(cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """Return what a platform on this cluster is told; every start of one test uses the same ports."""
-    for name, value in cluster.environment.items():
-        monkeypatch.setenv(name, value)
-    return {"ray__address": cluster.address, "gateway__port": free_port(), "api__port": free_port()}
+@pytest.fixture(scope="module")
+def settings(cluster: RayCluster) -> Iterator[dict[str, object]]:
+    """Return what every platform on this cluster is told: Ray Serve keeps its port for the life of a cluster."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in cluster.environment.items():
+            patched.setenv(name, value)
+        yield {"ray__address": cluster.address, "gateway__port": free_port(), "api__port": free_port()}
+
+
+async def join(cluster: RayCluster, *labels: dict[str, str]) -> list[RayNode]:
+    """Let nodes with these labels join, all at once."""
+    return await asyncio.gather(*(asyncio.to_thread(cluster.join, **each) for each in labels))
 
 
 async def ask(running: Platform, query: str) -> list[object]:
@@ -70,14 +76,13 @@ async def test_nodes_join_are_drained_and_die_while_stations_charge(
     cluster: RayCluster, settings: dict[str, object], tmp_path: Path
 ) -> None:
     only = {"gateway__node_labels": "{edge: n}", "hosts__node_labels": "{work: n}"}
-    edge, work = cluster.join(edge="n"), cluster.join(work="n")
+    edge, work = await join(cluster, {"edge": "n"}, {"work": "n"})
     with platform(tmp_path, **settings, **only) as running:
         await until_spread(running, hosts={edge: 0, work: 2}, gateways={edge: 1, work: 0})
         witnesses = Witnesses(running, 60, 0.5, "NODES", reconnect_s=(0.1, 1.0))
         await witnesses.begin()
 
-        first = await asyncio.to_thread(cluster.join, edge="n", work="n")
-        second = await asyncio.to_thread(cluster.join, edge="n", work="n")
+        first, second = await join(cluster, {"edge": "n", "work": "n"}, {"edge": "n", "work": "n"})
         await until_spread(running, hosts={work: 2}, gateways={edge: 1, first: 1, second: 1})
 
         await asyncio.to_thread(cluster.drain, work)
@@ -96,13 +101,14 @@ async def test_nodes_join_are_drained_and_die_while_stations_charge(
         await witnesses.all_go_on(30)
         audit = await witnesses.end()
         assert audit.clean, audit
+    assert (second.count("HostActor"), second.count("GatewayActor")) == (0, 0), "a stopped platform leaves nothing"
 
 
 async def test_a_killed_platform_leaves_nothing_that_the_next_one_on_the_cluster_trips_over(
     cluster: RayCluster, settings: dict[str, object], tmp_path: Path
 ) -> None:
     only = {"gateway__node_labels": "{edge: k}", "hosts__node_labels": "{work: k}"}
-    node = await asyncio.to_thread(cluster.join, edge="k", work="k")
+    (node,) = await join(cluster, {"edge": "k", "work": "k"})
     with platform(tmp_path, **settings, **only) as first:
         witnesses = Witnesses(first, 30, 0.5, "KILLED", reconnect_s=(0.1, 1.0))
         await witnesses.begin()
