@@ -73,6 +73,22 @@ def test_variables_take_the_type_of_their_key() -> None:
     assert settings.database.url == "postgresql+asyncpg://user:pass@db/cloudbay"
 
 
+def test_a_map_is_one_value_from_every_source(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text('gateway: {node_labels: {edge: "yes", zone: a-1}}\nhosts: {node_labels: {role: host}}\n')
+    settings = load(files=[path], env={"CLOUDBAY_HOSTS__NODE_LABELS": "{work: here}"})
+    assert load().gateway.node_labels == {}
+    assert settings.gateway.node_labels == {"edge": "yes", "zone": "a-1"}
+    assert settings.hosts.node_labels == {"work": "here"}  # as a whole: nothing of the file's map is left
+
+
+@pytest.mark.parametrize("labels", ["{edge: true}", "edge", "{edge: '!no'}", "{edge: 'in(a,b)'}"])
+def test_a_label_is_plain_text(labels: str) -> None:
+    """Ray would take `!no` and `in(a,b)` for operators."""
+    with pytest.raises(SettingsError, match=r"gateway\.node_labels = .* \(from CLOUDBAY_GATEWAY__NODE_LABELS\)"):
+        load(env={"CLOUDBAY_GATEWAY__NODE_LABELS": labels})
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load().gateway.port = 1  # type: ignore[misc]

@@ -152,6 +152,22 @@ async def test_stopping_says_going_away_and_delivers_what_was_read() -> None:
             await running.station("/ocpp/CP-9")
 
 
+async def test_draining_sends_stations_away_one_after_the_other_and_goes_on_serving_the_rest() -> None:
+    async with site(accepts_per_s=1.0) as running:
+        stations = [await running.station(f"/ocpp/CP-{n}") for n in range(2)]
+        draining = asyncio.ensure_future(running.gateway.drain())
+        first, last = asyncio.ensure_future(ended(stations[0])), asyncio.ensure_future(ended(stations[1]))
+        gone, _ = await asyncio.wait([first, last], return_when=asyncio.FIRST_COMPLETED)
+        assert [task.result() for task in gone] == [1001]
+        assert running.gateway.stats().connected == 1
+        with pytest.raises(OSError, match=r"refused|failed"):
+            await running.station("/ocpp/CP-9")
+        assert [await first, await last] == [1001] * 2
+        await draining
+        assert {d.station_id for d in running.host.disconnects()} == {"CP-0", "CP-1"}
+        await running.gateway.close()
+
+
 async def test_stopping_does_not_wait_for_a_peer_that_never_closes() -> None:
     async with site(pong_timeout_s=0.2) as running:
         reader, writer = await raw_station(running, "CP-1")

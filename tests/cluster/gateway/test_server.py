@@ -95,6 +95,10 @@ async def test_the_actor_runs_a_gateway_until_it_is_stopped() -> None:
         station = await open_station(f"ws://{address}:{port}/ocpp/CP-1", ("ocpp2.0.1",))
         assert batch.decode_delivered(await actor.push(batch.encode([batch.Send("CP-1", 1, b"hello")]))) == [True]
         assert await station.recv() == "hello"
-        assert (await actor.stats())["connected"] == 1
+        stats = await actor.stats()
+        assert (stats["connected"], stats["node"]) == (1, "node-1")
+        await actor.drain()
+        await station.wait_closed()
+        assert (await actor.stats())["connected"] == 0
         await actor.stop()
         assert host.disconnects()[0].code == 1001
