@@ -71,9 +71,7 @@ class Hosts:
         settings = self._settings.model_dump(mode="json")
         added: dict[str, ActorHandle] = {}
         try:
-            for (name, own_partition), node_id in zip(
-                wanted.items(), emptiest(where, there, len(wanted)), strict=True
-            ):
+            for (name, own_partition), node_id in zip(wanted.items(), emptiest(where, there, len(wanted)), strict=True):
                 placement = rather_on(node_id, self._settings.hosts.node_labels)
                 added[name] = self._actors.make(
                     HostActor, name, name, settings, own_partition, max_restarts=-1, placement=placement
@@ -99,7 +97,7 @@ class Hosts:
         count = await self._store.hosts_wanted()
         own = await self._placements.own_partitions()
         dedicated = {f"{_DEDICATED}{station_id}": partition for station_id, partition in own.items()}
-        wanted: dict[str, int | None] = dict.fromkeys(host_ids(count - len(packed), taken=self._running))
+        wanted: dict[str, int | None] = dict.fromkeys(host_ids(max(0, count - len(packed)), taken=self._running))
         wanted |= {name: partition for name, partition in dedicated.items() if name not in self._running}
         if wanted:
             await self._add(dict(islice(wanted.items(), _ADDED_AT_ONCE)), nodes)

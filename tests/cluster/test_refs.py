@@ -8,6 +8,7 @@ import pytest
 import ray
 
 from cluster.gateway.ports import FleetMap, HostUnavailable
+from cluster.partitions import PartitionMap
 from cluster.refs import RayDirectory, host_ids
 
 
@@ -48,7 +49,7 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> RayDirectory:
     def resolve(name: str) -> Host:
         if name != "host-5":
             raise ValueError(name)
-        return Host(FleetMap({0: "host-5"}, ["host-5"]))
+        return Host(FleetMap(PartitionMap(1, {}, {0: "host-5"}), ["host-5"]))
 
     monkeypatch.setattr(directory, "resolve", resolve)
     return directory

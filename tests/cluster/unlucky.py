@@ -93,7 +93,7 @@ class UnluckyHost:
         limits = HostLimits(partitions=_PARTITIONS)
         link, log, bus = NoGateway(), MemoryLog(), MemoryBus()
         host = ChargerHost(self.store, link, log, bus, rules, limits, clock=lambda: self.now)
-        host.hold(range(_PARTITIONS))
+        host.hold(range(_PARTITIONS), {})
         self._lives.append(host)
 
     @property
@@ -127,7 +127,7 @@ class UnluckyHost:
     async def _suffer(self, frames: Sequence[Frame], mishap: Mishap) -> list[Payload | None]:
         if mishap == "memory lost":
             await self._host.give_up(range(_PARTITIONS))
-            self._host.hold(range(_PARTITIONS))
+            self._host.hold(range(_PARTITIONS), {})
         elif mishap == "host dies":
             await self.take_over()
         elif mishap == "host replaced meanwhile":

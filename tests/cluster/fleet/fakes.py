@@ -8,11 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from ray.exceptions import ActorUnavailableError, RayError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.fleet.named import NamedActors, Standing
 from cluster.fleet.nodes import Node
+from cluster.host_actor import HostActor
 from cluster.membership import Membership
 from cluster.store.fleet import PostgresFleet
+from cluster.store.placements import PostgresPlacements
 
 PARTITIONS = 12
 
@@ -20,17 +23,18 @@ PARTITIONS = 12
 class FakeHost:
     """Joins, and takes and gives partitions with every beat, which comes when the test says so."""
 
-    def __init__(self, cluster: FakeCluster, name: str) -> None:
+    def __init__(self, cluster: FakeCluster, name: str, own_partition: int | None = None) -> None:
         self._cluster = cluster
         self._name = name
+        self.own_partition = own_partition
         self.owned: frozenset[int] = frozenset()
         self.membership: Membership | None = None
         self.heard: list[str] = []
 
     async def start(self) -> None:
         if self.membership is None:
-            epoch = await self._cluster.store.join(self._name, 60)
-            self.membership = Membership(self._name, epoch, self._cluster.store, self._cluster, self, PARTITIONS, 60)
+            epoch = await self._cluster.store.join(self._name, 60, self.own_partition)
+            self.membership = Membership(self._name, epoch, self._cluster.store, self._cluster, self, 60)
 
     async def serve(self) -> None:
         await self.start()
@@ -43,7 +47,7 @@ class FakeHost:
     async def stop(self) -> None:
         await self._cluster.store.bury([self._name], only_expired=False)
 
-    def hold(self, partitions: Collection[int]) -> None:
+    def hold(self, partitions: Collection[int], own: Mapping[str, int]) -> None:
         self.owned = frozenset(partitions)
 
     async def give_up(self, partitions: Collection[int]) -> None:
@@ -106,9 +110,11 @@ class _Method:
 class FakeCluster(NamedActors):
     """Nodes and actors; `failing_starts` actors die as soon as they are made."""
 
-    def __init__(self, store: PostgresFleet) -> None:
+    def __init__(self, engine: AsyncEngine) -> None:
         super().__init__("test")
-        self.store = store
+        self.engine = engine
+        self.store = PostgresFleet(engine, configured_hosts=2)
+        self.placements = PostgresPlacements(engine, everyone=False, most=100)
         self._nodes: dict[str, Node] = {}
         self.actors: dict[str, FakeHandle] = {}
         self.failing_starts = 0
@@ -138,7 +144,7 @@ class FakeCluster(NamedActors):
 
     def restart(self, name: str, node_id: str) -> None:
         """Do what Ray does with an actor that may restart: the same actor, knowing nothing."""
-        self.actors[name].actor = FakeHost(self, name)
+        self.actors[name].actor = FakeHost(self, name, self.actors[name].actor.own_partition)
         self.actors[name].node_id = node_id
 
     def where(self, kind: str) -> dict[str, str | None]:
@@ -157,7 +163,7 @@ class FakeCluster(NamedActors):
     ) -> FakeHandle:
         if name in self.actors:
             raise ValueError(f"the name {name} is taken")
-        actor = FakeHost(self, name) if name.startswith("host") else FakeGateway()
+        actor = FakeHost(self, name, *arguments[2:]) if actor_class is HostActor else FakeGateway()  # type: ignore[arg-type]
         node_id = self._place(placement)
         if self.failing_starts:
             self.failing_starts -= 1
@@ -186,7 +192,7 @@ class FakeCluster(NamedActors):
         handle.node_id, handle.dead = None, True
 
     async def dead(self, host_id: str) -> bool:
-        return self.where("host").get(host_id) is None
+        return host_id not in self.actors or self.actors[host_id].node_id is None
 
     async def wake(self, host_ids: Sequence[str]) -> None:
         pass

@@ -7,20 +7,23 @@ from collections import Counter
 import pytest
 from ray.exceptions import RayError
 
+from actors.domain.station import Station
 from actors.errors import Unavailable
+from actors.ports import Unit
 from cluster.fleet.hosts import Hosts
+from cluster.store.charger_store import PostgresChargerStore
 from configs.settings import Settings
 from tests.cluster.fleet.fakes import PARTITIONS, FakeCluster
 
 
 def make(cluster: FakeCluster, **labels: str) -> Hosts:
     wanted = {"hosts.partitions": PARTITIONS, "hosts.node_labels": labels}
-    return Hosts(Settings.load("embedded", env={}, overrides=wanted), cluster, cluster.store)
+    return Hosts(Settings.load("embedded", env={}, overrides=wanted), cluster, cluster.store, cluster.placements)
 
 
 async def held(cluster: FakeCluster) -> dict[str, int]:
     """Return how many partitions each host owns."""
-    return dict(Counter((await cluster.store.owners()).values()))
+    return dict(Counter((await cluster.store.partition_map()).owners.values()))
 
 
 async def test_hosts_spread_over_the_nodes_with_their_labels(cluster: FakeCluster) -> None:
@@ -167,3 +170,55 @@ async def test_a_host_that_hangs_is_not_waited_for_either(
     cluster.actors["host-0"].hangs = True
     with pytest.raises(TimeoutError):
         await hosts.gateway_gone("gateway-1")
+
+
+async def with_stations(cluster: FakeCluster, *station_ids: str) -> Hosts:
+    """Return hosts that run on two nodes and know these stations."""
+    cluster.join("a", "b")
+    hosts = make(cluster)
+    await hosts.start(cluster.nodes)
+    host = cluster.actors["host-0"].actor.membership
+    store = PostgresChargerStore(cluster.engine, host.host_id, host.epoch)
+    await store.commit([Unit(station_id, [Station(station_id)]) for station_id in station_ids])
+    return hosts
+
+
+async def test_a_dedicated_station_gets_a_host_and_gives_it_back(cluster: FakeCluster) -> None:
+    hosts = await with_stations(cluster, "CP-1", "CP-2")
+    await cluster.placements.dedicate("station", "CP-1")
+    await hosts.keep(cluster.nodes)
+    await cluster.beats()
+    assert await held(cluster) == {"host-0": 6, "host-1": 6, "charger-CP-1": 1}
+    await hosts.keep(cluster.nodes)
+    assert set(hosts.ids) == {"host-0", "host-1", "charger-CP-1"}
+    await cluster.placements.pack("station", "CP-1")
+    for _ in range(2):
+        await hosts.keep(cluster.nodes)
+        await cluster.beats()
+    assert set(hosts.ids) == set(cluster.actors) == {"host-0", "host-1"}
+    assert sum((await held(cluster)).values()) == PARTITIONS + 1
+
+
+async def test_a_dedicated_host_moves_off_a_draining_node(cluster: FakeCluster) -> None:
+    hosts = await with_stations(cluster, "CP-1")
+    await cluster.placements.dedicate("station", "CP-1")
+    await hosts.keep(cluster.nodes)
+    await cluster.beats()
+    cluster.drain(str(cluster.where("charger")["charger-CP-1"]))
+    for _ in range(3):
+        await hosts.keep(cluster.nodes)
+        await cluster.beats()
+    (left,) = [node.node_id for node in cluster.nodes if not node.draining]
+    assert set(cluster.where("").values()) == {left}
+    assert (await held(cluster))["charger-CP-1"] == 1
+
+
+async def test_many_dedicated_hosts_start_a_few_at_a_time(cluster: FakeCluster) -> None:
+    hosts = await with_stations(cluster, *(f"CP-{number}" for number in range(20)))
+    for number in range(20):
+        await cluster.placements.dedicate("station", f"CP-{number}")
+    counts = []
+    for _ in range(4):
+        await hosts.keep(cluster.nodes)
+        counts.append(len(cluster.where("charger")))
+    assert counts == [8, 16, 20, 20]
