@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import psutil
 from cluster.screens import as_wanted
 
 _READY_WITHIN_S = 180.0
+_PLACEMENTS = "/api/v1/placements/station"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,18 @@ class Platform:
     def scale(self, hosts: int) -> None:
         """Run so many hosts, and wait until they hold everything."""
         cloudbay("hosts", "scale", str(hosts), "--data-dir", str(self.data_dir))
+
+    def dedicated(self) -> set[str]:
+        """Return the stations that are held by a host of their own."""
+        with self.client() as client:
+            hosts = client.get("/api/v1/hosts").raise_for_status().json()["hosts"]
+        return {host["stationId"] for host in hosts if host["stationId"] is not None and host["partitions"]}
+
+    def place(self, station_ids: Iterable[str], *, dedicated: bool) -> None:
+        """Ask for hosts of their own for these stations, or take that back; it happens within seconds."""
+        with self.client() as client:
+            for station_id in station_ids:
+                client.request("PUT" if dedicated else "DELETE", f"{_PLACEMENTS}/{station_id}").raise_for_status()
 
     def work(self) -> Work:
         """Return what has been done so far, and what it has cost."""

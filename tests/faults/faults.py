@@ -103,6 +103,16 @@ async def scale(scene: Scene) -> None:
         await asyncio.to_thread(scene.platform.scale, count)
 
 
+async def dedicate(scene: Scene) -> None:
+    """Give three charging stations hosts of their own, and let them share hosts again."""
+    chosen = set(scene.dice.sample([station.identity for station in scene.witnesses.load.stations], 3))
+    for dedicated, wanted in ((True, chosen), (False, set[str]())):
+        await asyncio.to_thread(scene.platform.place, chosen, dedicated=dedicated)
+        async with asyncio.timeout(60):
+            while await asyncio.to_thread(scene.platform.dedicated) != wanted:  # noqa: ASYNC110 - as in _whole
+                await asyncio.sleep(0.2)
+
+
 async def storm(scene: Scene) -> None:
     """Cut 2,000 charging stations at once; all come back within three seconds, and the others do not notice."""
     crowd = Witnesses(scene.platform, _CROWD, 5.0, f"CROWD{scene.dice.getrandbits(32):08x}")
@@ -165,6 +175,7 @@ FAULTS = {
     "freeze Valkey": Fault(freeze_valkey),
     "crash Valkey": Fault(crash_valkey),
     "scale": Fault(scale),
+    "dedicate": Fault(dedicate),
     "storm": Fault(storm),
     "duplicate connection": Fault(connect_twice),
     "half-open socket": Fault(lose_a_line),
