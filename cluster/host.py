@@ -21,8 +21,8 @@ import msgspec
 from actors.charger import Charger, Opened, Refusal
 from actors.domain.command import Command
 from actors.domain.station import Configuration, Station
-from actors.errors import CloudBayError, Fenced, Moved, Unavailable
-from actors.ocpp.frames import OcppVersion, pack_error
+from actors.errors import CloudBayError, Fenced, FrameFault, Moved, Unavailable
+from actors.ocpp.frames import Call, OcppVersion, pack_error, parse
 from actors.ports import ChargerStore, Exchange, FrameLog, LiveBus, StationLink
 from actors.turn import Rules, Turn
 from cluster.batch import (
@@ -131,9 +131,10 @@ class ChargerHost:
             return Admitted(step.turn.station.conn_epoch)
         if step.error is None:
             return Answers(step.turn.frames if step.turn else [])
-        if step.turn is None or step.turn.call is None:
+        unanswered = _call_id(item, step.turn)
+        if unanswered is None:
             return Answers([])
-        return Answers([pack_error(step.turn.call.message_id, "InternalError", _RETRY_LATER, step.version)])
+        return Answers([pack_error(unanswered, "InternalError", _RETRY_LATER, step.version)])
 
     def _owns(self, station_id: str) -> bool:
         return self._map.of(station_id) in self.owned and not self._fenced
@@ -308,6 +309,19 @@ class ChargerHost:
             "commits": self._rounds.commits.commits,
             "units": self._rounds.commits.units,
         }
+
+
+def _call_id(item: Item, turn: Turn | None) -> str | None:
+    """Return the id of the CALL that a failed turn leaves without an answer; None when it was none."""
+    if turn is not None:
+        return turn.call.message_id if turn.call is not None else None
+    if not isinstance(item, Frame):
+        return None
+    try:
+        message = parse(item.data, OcppVersion.V201)  # its charger could not be woken: nobody has read it
+    except FrameFault:
+        return None
+    return message.message_id if isinstance(message, Call) else None
 
 
 def _receive(item: Frame) -> Callable[[Charger, datetime], Turn | Opened]:

@@ -196,6 +196,19 @@ async def test_a_database_that_is_down_makes_the_station_send_again_and_nothing_
     assert (transaction.events, transaction.meter.energy_wh) == (2, 100.0)
 
 
+async def test_a_charger_that_cannot_be_woken_makes_the_station_send_again() -> None:
+    """1.6 3.7.1, 2.x E13: without any answer many stations wait for ever."""
+    it = Fixture()
+    await it.connect("CP-1")
+    it.host = it.next_host()
+    it.database.down = True
+    assert answered((await it.ingest(it.event("CP-1", 0)))[0])[0][:3] == [4, "m0", "InternalError"]
+    for no_call in (b'[3,"m0",{}]', b"no JSON"):
+        assert answered((await it.ingest(Frame("CP-1", 1, no_call)))[0]) == []
+    it.database.down = False
+    assert answered((await it.ingest(it.event("CP-1", 0)))[0]) == [[3, "m0", {}]]
+
+
 async def test_one_station_whose_rows_are_refused_does_not_disturb_another() -> None:
     it = Fixture()
     await it.connect("CP-1", "CP-2")
