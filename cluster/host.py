@@ -18,35 +18,22 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from actors.charger import Charger, Opened, Refusal
+from actors.charger import Charger
 from actors.domain.command import Command
 from actors.domain.station import Configuration, Station
-from actors.errors import CloudBayError, Fenced, FrameFault, Moved, Unavailable
-from actors.ocpp.frames import Call, OcppVersion, pack_error, parse
+from actors.errors import CloudBayError, Fenced, Moved, Unavailable
 from actors.ports import ChargerStore, Exchange, FrameLog, LiveBus, StationLink
 from actors.turn import Rules, Turn
-from cluster.batch import (
-    Admitted,
-    Answers,
-    Connect,
-    Disconnect,
-    Frame,
-    Item,
-    NotOwner,
-    Refused,
-    Result,
-    decode_items,
-    encode,
-)
+from cluster.batch import NotOwner, Result, decode_items, encode
 from cluster.partitions import PartitionMap
 from cluster.rounds import Rounds, Step
 from cluster.slots import Slots
+from cluster.steps import disconnect, result_of, rounds_of, step_of, tick
 from cluster.waiters import Waiters
 
 log = logging.getLogger(__name__)
 
 _PASSIVATIONS_PER_IDLE_TIME = 20
-_RETRY_LATER = "the message could not be stored; send it again"
 
 
 class HostLimits(msgspec.Struct, frozen=True):
@@ -57,14 +44,6 @@ class HostLimits(msgspec.Struct, frozen=True):
     tick_s: float = 1.0
     overdue_every_s: float = 30.0
     max_commit_units: int = 2000
-
-
-class NotAdmitted(CloudBayError):
-    """A connection is refused."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.reason)
-        self.refusal = refusal
 
 
 class ChargerHost:
@@ -102,39 +81,14 @@ class ChargerHost:
         """Take a batch of a gateway; return one result for each item, in order, once all rows are committed."""
         items = decode_items(batch)
         results: list[Result] = [NotOwner()] * len(items)
-        for indexes in _rounds(items):
+        for indexes in rounds_of(items):
             mine = [i for i in indexes if self._owns(items[i].station_id)]
-            steps = [self._step(items[i]) for i in mine]
+            steps = [step_of(items[i]) for i in mine]
+            self._frames_in += sum(step.received is not None for step in steps)
             await self._run(steps)
             for i, step in zip(mine, steps, strict=True):
-                results[i] = self._result(items[i], step)
+                results[i] = result_of(items[i], step)
         return encode(results)
-
-    def _step(self, item: Item) -> Step:
-        match item:
-            case Frame():
-                self._frames_in += 1
-                return Step(item.station_id, _receive(item), received=item.data)
-            case Disconnect():
-                return Step(item.station_id, _disconnect(item.conn_epoch))
-            case Connect():
-                return Step(item.station_id, _connect(item))
-
-    def _result(self, item: Item, step: Step) -> Result:
-        if isinstance(step.error, Fenced | Moved):
-            return NotOwner()
-        if isinstance(item, Connect):
-            if isinstance(step.error, NotAdmitted):
-                return Refused(step.error.refusal.status, step.error.refusal.reason)
-            if step.error is not None or step.turn is None:
-                return Refused(503, "try again")
-            return Admitted(step.turn.station.conn_epoch)
-        if step.error is None:
-            return Answers(step.turn.frames if step.turn else [])
-        unanswered = _call_id(item, step.turn)
-        if unanswered is None:
-            return Answers([])
-        return Answers([pack_error(unanswered, "InternalError", _RETRY_LATER, step.version)])
 
     def _owns(self, station_id: str) -> bool:
         return self._map.of(station_id) in self.owned and not self._fenced
@@ -246,7 +200,7 @@ class ChargerHost:
             gateway_id, conn_epoch = turn.station.gateway_id, turn.station.conn_epoch
             if not await self._link.send(gateway_id, station.station_id, conn_epoch, turn.frames):
                 # The gateway has no such socket: whatever word of its end was lost, this is it.
-                await self._run([Step(station.station_id, _disconnect(conn_epoch))])
+                await self._run([disconnect(station.station_id, conn_epoch)])
 
     async def run(self) -> None:
         """Tick: time-outs, queued commands, passivation."""
@@ -264,7 +218,7 @@ class ChargerHost:
 
     async def tick(self) -> None:
         """Let time pass for the chargers that wait for it, and put idle ones to sleep."""
-        steps = [_tick(station_id) for station_id in [*self._slots.waiting(), *await self._overdue()]]
+        steps = [tick(station_id) for station_id in [*self._slots.waiting(), *await self._overdue()]]
         await self._run(steps)
         await self._push(steps)
         now_s = asyncio.get_running_loop().time()
@@ -283,7 +237,7 @@ class ChargerHost:
     async def gateway_gone(self, gateway_id: str) -> None:
         """Mark the awake chargers whose socket was held by a gateway that is no more."""
         stations = [c.station for c in self._slots.chargers() if c.station.gateway_id == gateway_id]
-        await self._run([Step(s.station_id, _disconnect(s.conn_epoch)) for s in stations])
+        await self._run([disconnect(s.station_id, s.conn_epoch) for s in stations])
 
     def _later(self, work: Coroutine[None, None, None]) -> None:
         async def guarded() -> None:
@@ -309,51 +263,3 @@ class ChargerHost:
             "commits": self._rounds.commits.commits,
             "units": self._rounds.commits.units,
         }
-
-
-def _call_id(item: Item, turn: Turn | None) -> str | None:
-    """Return the id of the CALL that a failed turn leaves without an answer; None when it was none."""
-    if turn is not None:
-        return turn.call.message_id if turn.call is not None else None
-    if not isinstance(item, Frame):
-        return None
-    try:
-        message = parse(item.data, OcppVersion.V201)  # its charger could not be woken: nobody has read it
-    except FrameFault:
-        return None
-    return message.message_id if isinstance(message, Call) else None
-
-
-def _receive(item: Frame) -> Callable[[Charger, datetime], Turn | Opened]:
-    return lambda charger, now: charger.receive(item.conn_epoch, item.data, now)
-
-
-def _connect(item: Connect) -> Callable[[Charger, datetime], Turn]:
-    def connect(charger: Charger, now: datetime) -> Turn:
-        turn, refusal = charger.connect(now, item.gateway_id, OcppVersion(item.subprotocol), item.password_digest)
-        if refusal is not None:
-            raise NotAdmitted(refusal)
-        return turn
-
-    return connect
-
-
-def _tick(station_id: str) -> Step:
-    return Step(station_id, lambda charger, now: charger.tick(now))
-
-
-def _disconnect(conn_epoch: int) -> Callable[[Charger, datetime], Turn]:
-    return lambda charger, now: charger.disconnect(conn_epoch, now)
-
-
-def _rounds(items: Sequence[Item]) -> list[list[int]]:
-    """Split a batch into rounds in which each station occurs once, in its order."""
-    rounds: list[list[int]] = []
-    counts: dict[str, int] = {}
-    for i, item in enumerate(items):
-        turn = counts.get(item.station_id, 0)
-        counts[item.station_id] = turn + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(i)
-    return rounds
