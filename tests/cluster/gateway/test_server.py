@@ -101,7 +101,7 @@ async def test_the_actor_runs_a_gateway_until_it_is_stopped() -> None:
         await actor.drain()
         await station.wait_closed()
         async with asyncio.timeout(5):
-            while (await actor.stats())["connected"]:  # its end is noted a turn of the loop later
+            while (await actor.stats())["connected"]:  # noqa: ASYNC110 - its end is noted a turn of the loop later
                 await asyncio.sleep(0)
         await actor.stop()
         assert host.disconnects()[0].code == 1001
