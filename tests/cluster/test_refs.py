@@ -40,16 +40,16 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> RayDirectory:
     """A directory that knows two hosts by name; one runs, under a third name."""
     named = [
         {"name": "host-5", "namespace": "ours"},
-        {"name": "host-6", "namespace": "theirs"},
+        {"name": "host-4", "namespace": "theirs"},
         {"name": "gateway-1", "namespace": "ours"},
     ]
     monkeypatch.setattr(ray.util, "list_named_actors", lambda *, all_namespaces: named)
     directory = RayDirectory("ours", 1, host_ids(2))
 
     def resolve(name: str) -> Host:
-        if name != "host-5":
+        if name not in ("host-4", "host-5"):
             raise ValueError(name)
-        return Host(FleetMap(PartitionMap(1, {}, {0: "host-5"}), ["host-5"]))
+        return Host(FleetMap(PartitionMap(1, {}, {0: name}), [name]))
 
     monkeypatch.setattr(directory, "resolve", resolve)
     return directory
