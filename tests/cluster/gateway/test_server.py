@@ -99,7 +99,7 @@ async def test_the_actor_runs_a_gateway_until_it_is_stopped() -> None:
         stats = await actor.stats()
         assert (stats["connected"], stats["node"]) == (1, "node-1")
         await actor.drain()
-        await station.wait_closed()
+        await asyncio.wait_for(station.wait_closed(), 5)
         async with asyncio.timeout(5):
             while (await actor.stats())["connected"]:  # noqa: ASYNC110 - its end is noted a turn of the loop later
                 await asyncio.sleep(0)
