@@ -62,6 +62,10 @@ class Platform:
         """Run so many hosts, and wait until they hold everything."""
         cloudbay("hosts", "scale", str(hosts), "--data-dir", str(self.data_dir))
 
+    def restart(self) -> None:
+        """Start all processes anew, and wait until that is done."""
+        cloudbay("restart", "--data-dir", str(self.data_dir))
+
     def dedicated(self) -> set[str]:
         """Return the stations that are held by a host of their own."""
         with self.client() as client:

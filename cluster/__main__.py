@@ -7,14 +7,15 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from actors.errors import CloudBayError
+from actors.errors import CloudBayError, Unavailable
 from cluster import screens
 from cluster.bearer import mint
-from cluster.client import ApiClient
+from cluster.client import ApiClient, RefusedByApi
 from cluster.keys import load_keys
 from cluster.logs import set_up_logging
 from configs.settings import Settings
@@ -22,6 +23,7 @@ from configs.sources import SettingsError
 from simulator import cli as simulator_cli
 
 _HOSTS = "/api/v1/hosts"
+_RESTART = "/api/v1/restart"
 _PLACEMENTS = "/api/v1/placements"
 _LOOK_EVERY_S = 0.5
 _PATIENCE_S = 240.0
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     verb("status", _status, "show what is connected, the message rate, hosts and gateways")
     _add_stations(verb("stations", _stations, "add, list or show stations"), common)
     _add_hosts(verb("hosts", _hosts, "list the hosts, run more or fewer of them, or dedicate some"), common)
+    verb("restart", _restart, "start every process anew, one after the other, while stations charge")
     verb("partitions", _partitions, "show which host holds which partitions of the fleet")
     token = verb("token", _token, "print a bearer token for the API")
     token.add_argument("--role", choices=("admin", "viewer"), default="admin", help="what it may do (default admin)")
@@ -163,6 +166,23 @@ def _hosts(arguments: argparse.Namespace, settings: Settings) -> int:
                 shown = screens.hosts(answer)
                 print("", shown, sep="\n")
     return 0
+
+
+def _restart(_arguments: argparse.Namespace, settings: Settings) -> int:
+    with ApiClient(settings) as api:
+        answer, shown, patient_until = api.post(_RESTART, {}), "", time.monotonic() + _PATIENCE_S
+        while True:
+            if screens.restart(answer) != shown:
+                shown = screens.restart(answer)
+                print(shown, flush=True)
+            if screens.restarted(answer):
+                return 0
+            if time.monotonic() > patient_until:
+                print(f"not done after {_PATIENCE_S:.0f} s; it goes on: see `cloudbay hosts list` and the logs")
+                return 1
+            time.sleep(_LOOK_EVERY_S)
+            with suppress(Unavailable, RefusedByApi):  # the API is replaced too
+                answer = api.get(_RESTART)
 
 
 def _partitions(_arguments: argparse.Namespace, settings: Settings) -> int:

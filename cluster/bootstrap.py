@@ -85,7 +85,7 @@ def rules(settings: Settings) -> Rules:
     )
 
 
-async def open_host(settings: Settings, host_id: str, own_partition: int | None = None) -> HostServices:
+async def open_host(settings: Settings, host_id: str, own_partition: int | None, generation: int) -> HostServices:
     """Join the fleet with a new epoch and return a host that owns nothing yet.
 
     With an `own_partition` it is dedicated to one station: a few connections do, and the outbox is left to the others.
@@ -95,7 +95,7 @@ async def open_host(settings: Settings, host_id: str, own_partition: int | None 
     engine = make_engine(_database_url(settings), host_id, pool_size, command_timeout_s=_HOST_COMMAND_TIMEOUT_S)
     stack.push_async_callback(engine.dispose)
     fleet = PostgresFleet(engine, settings.hosts.count)
-    epoch = await fleet.join(host_id, settings.hosts.lease_s, own_partition)
+    epoch = await fleet.join(host_id, settings.hosts.lease_s, own_partition, generation)
     retention = timedelta(hours=settings.frames_log.retention_hours)
     frame_log = PostgresFrameLog(engine, retention, settings.frames_log.max_queued, _now)
     frame_log.start()
@@ -127,7 +127,7 @@ async def open_host(settings: Settings, host_id: str, own_partition: int | None 
     return HostServices(host, membership, fleet, stack)
 
 
-async def open_api(settings: Settings, keys: Keys) -> ApiServices:
+async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServices:
     """Return what one API process needs."""
     stack = AsyncExitStack()
     engine = make_engine(_database_url(settings), "api", settings.database.pool_size)
@@ -160,6 +160,7 @@ async def open_api(settings: Settings, keys: Keys) -> ApiServices:
         new_id=lambda: str(uuid4()),
         token_key=keys.token,
         password_key=keys.password,
+        generation=generation,
         close=stack.aclose,
     )
 

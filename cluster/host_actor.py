@@ -33,9 +33,12 @@ class HostActor:
     With an `own_partition` it is dedicated to the one station in it.
     """
 
-    def __init__(self, host_id: str, settings: Mapping[str, object], own_partition: int | None = None) -> None:
+    def __init__(
+        self, host_id: str, settings: Mapping[str, object], own_partition: int | None, generation: int
+    ) -> None:
         self._host_id = host_id
         self._own_partition = own_partition
+        self._generation = generation
         self._settings = Settings.model_validate(settings)
         self._services: HostServices | None = None
         self._starting = asyncio.Lock()
@@ -56,7 +59,7 @@ class HostActor:
     async def _opened(self) -> HostServices:
         async with self._starting:
             if self._services is None:
-                self._services = await open_host(self._settings, self._host_id, self._own_partition)
+                self._services = await open_host(self._settings, self._host_id, self._own_partition, self._generation)
             return self._services
 
     async def _live(self) -> None:

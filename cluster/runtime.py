@@ -61,9 +61,9 @@ class Runtime:
         # Serve comes up while the caller starts its own actors.
         self._serve = ThreadPoolExecutor(1, "serve-start").submit(self._start_serve)
 
-    def deploy(self, settings: Settings, keys: Keys) -> None:
-        """Run the HTTP API and wait until it answers."""
-        self.run(importlib.import_module(API_MODULE).build(settings, keys))
+    def deploy(self, settings: Settings, keys: Keys, generation: int) -> None:
+        """Run the HTTP API and wait until it answers; another `generation` replaces its processes."""
+        self.run(importlib.import_module(API_MODULE).build(settings, keys, generation))
 
     def run(self, application: object) -> None:
         """Run a Ray Serve application at `api.host`:`api.port` and wait until it answers."""

@@ -45,6 +45,19 @@ def as_wanted(answer: dict[str, Any]) -> bool:
     return len(answer["hosts"]) == len(serving) and len(shared) == answer["wanted"] and not answer["free"]
 
 
+def restart(answer: dict[str, Any]) -> str:
+    """Show how far a rolling restart is."""
+    if restarted(answer):
+        return "everything has been started anew"
+    api = "the API, " if answer["apiLeft"] else ""
+    return f"to be started anew: {api}{answer['hostsLeft']} hosts, {answer['gatewaysLeft']} gateways"
+
+
+def restarted(answer: dict[str, Any]) -> bool:
+    """Tell whether a rolling restart is over."""
+    return not (answer["hostsLeft"] or answer["gatewaysLeft"] or answer["apiLeft"])
+
+
 def partitions(answer: dict[str, Any]) -> str:
     """Show which host holds which partitions."""
     return _table(("host", "partitions"), [(host["hostId"], host["ranges"] or "-") for host in answer["hosts"]])

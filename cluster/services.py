@@ -20,6 +20,7 @@ from cluster.store.views import (
     Page,
     Placement,
     PlacementKind,
+    Restart,
     StationDetail,
     StationSummary,
     StoredNotice,
@@ -138,6 +139,12 @@ class HostDirectory(Protocol):
     async def want_hosts(self, count: int) -> None:
         """Ask for so many hosts from now on."""
 
+    async def restart(self) -> Restart:
+        """Ask for a rolling restart of everything; return how far it is."""
+
+    async def restarting(self) -> Restart:
+        """Return how far the last rolling restart is."""
+
 
 class PlacementRules(Protocol):
     """Who gets a host of its own. Raises Unavailable."""
@@ -180,4 +187,6 @@ class ApiServices:
     """Signs bearer tokens."""
     password_key: bytes = field(repr=False)
     """Hashes station passwords."""
+    generation: int
+    """The last rolling restart when this process was started."""
     close: Callable[[], Awaitable[None]]

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cluster import runtime
@@ -76,9 +77,7 @@ async def platform(settings: Settings) -> AsyncIterator[tuple[Addresses, Keys]]:
             running = runtime.start(settings)
             stack.callback(running.stop)
             remark(running.address)
-        fleet = await _fleet(settings, keys, stack, screen)
-        async with screen.step("API"):
-            running.deploy(settings, keys)
+        fleet = await _fleet(settings, keys, partial(running.deploy, settings, keys), stack, screen)
         addresses = Addresses(
             stations=f"ws://{settings.gateway.host}:{settings.gateway.port}/ocpp/",
             api=f"http://{settings.api.host}:{settings.api.port}",
@@ -127,7 +126,9 @@ async def _start(server: ServerProcess, stack: AsyncExitStack) -> str:
     return url
 
 
-async def _fleet(settings: Settings, keys: Keys, stack: AsyncExitStack, screen: Screen) -> Fleet:
+async def _fleet(
+    settings: Settings, keys: Keys, deploy_api: Callable[[int], None], stack: AsyncExitStack, screen: Screen
+) -> Fleet:
     engine = make_engine(str(settings.database.url), "cloudbay-up", pool_size=2)
     stack.push_async_callback(engine.dispose)
     hosts = settings.hosts
@@ -137,6 +138,7 @@ async def _fleet(settings: Settings, keys: Keys, stack: AsyncExitStack, screen: 
         PostgresFleet(engine, hosts.count),
         PostgresPlacements(engine, hosts.placement == "dedicated", hosts.max_dedicated),
         PostgresGateways(engine),
+        deploy_api,
     )
     stack.push_async_callback(fleet.stop)
     async with screen.step("hosts") as remark:
@@ -145,6 +147,8 @@ async def _fleet(settings: Settings, keys: Keys, stack: AsyncExitStack, screen: 
     async with screen.step("gateways") as remark:
         await fleet.start_gateways()
         remark(", ".join(fleet.gateways.ids))
+    async with screen.step("API"):
+        await fleet.api.start()
     fleet.watch()
     return fleet
 

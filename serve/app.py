@@ -38,4 +38,5 @@ def build_app(services: ApiServices) -> FastAPI:
     add_problem_handlers(app)
     for module in (health, hosts, placements, stations, commands, transactions, tokens):
         app.include_router(module.router)
+    app.include_router(hosts.restarts)
     return app

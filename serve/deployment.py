@@ -22,11 +22,13 @@ _MAX_ONGOING_REQUESTS = 1000
 class Api:
     """One API process. Hard state: none. Soft state: connections, counters. Lost in a crash: requests under way."""
 
-    async def __init__(self, settings: Mapping[str, object], keys: Keys) -> None:  # type: ignore[misc]  # Serve awaits it
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, settings: Mapping[str, object], keys: Keys, generation: int
+    ) -> None:
         loaded = Settings.model_validate(settings)
         set_up_logging(loaded.log)
         keep_replica_on_loopback()
-        self._services = await open_api(loaded, keys)
+        self._services = await open_api(loaded, keys, generation)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_app(self._services)
@@ -35,8 +37,8 @@ class Api:
         await self._services.close()
 
 
-def build(settings: Settings, keys: Keys) -> rayserve.Application:
-    """Return the application for `ray.serve.run`."""
+def build(settings: Settings, keys: Keys, generation: int) -> rayserve.Application:
+    """Return the application for `ray.serve.run`; with another `generation` it is another one, and replaces it."""
     deployment = rayserve.deployment(
         name="Api",
         num_replicas=settings.api.replicas,
@@ -44,4 +46,4 @@ def build(settings: Settings, keys: Keys) -> rayserve.Application:
         ray_actor_options={"num_cpus": 0},
         logging_config=LoggingConfig(enable_access_log=False),
     )(rayserve.ingress()(Api))
-    return deployment.bind(settings.model_dump(mode="json"), keys)
+    return deployment.bind(settings.model_dump(mode="json"), keys, generation)

@@ -290,6 +290,15 @@ class HostsOut(Wire):
     hosts: list[HostOut]
 
 
+class RestartOut(Wire):
+    """How far the last rolling restart is."""
+
+    generation: int = Field(description="Its number; 0 before the first.")
+    hosts_left: int
+    gateways_left: int
+    api_left: bool = Field(description="Whether the API process that answers was started before it.")
+
+
 class PlacementOut(Wire):
     """A rule that gives a station, or every station of a site, a host of its own."""
 

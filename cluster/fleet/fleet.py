@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from ray.exceptions import RayError
 
 from actors.errors import Unavailable
+from cluster.fleet.api import Api
 from cluster.fleet.gateways import Gateways
 from cluster.fleet.hosts import Hosts
 from cluster.fleet.named import NamedActors
@@ -34,11 +35,13 @@ class Fleet:
         hosts: PostgresFleet,
         placements: PostgresPlacements,
         gateways: PostgresGateways,
+        deploy_api: Callable[[int], None],
     ) -> None:
         self._actors = NamedActors(settings.ray.namespace)
         self._nodes = RayNodes()
         self.hosts = Hosts(settings, self._actors, hosts, placements)
         self.gateways = Gateways(settings, keys, self._actors, gateways, self.hosts.gateway_gone)
+        self.api = Api(hosts, deploy_api)
         self._watchers: list[asyncio.Task[None]] = []
 
     async def start_hosts(self) -> None:
@@ -52,7 +55,8 @@ class Fleet:
 
     def watch(self) -> None:
         """Keep the fleet as it is wanted from now on; hosts that are slow to start do not hold up gateways."""
-        self._watchers = [asyncio.create_task(self._watch(kind.keep)) for kind in (self.gateways, self.hosts)]
+        kinds = (self.gateways, self.hosts, self.api)
+        self._watchers = [asyncio.create_task(self._watch(kind.keep)) for kind in kinds]
 
     async def _watch(self, keep: Callable[[Sequence[Node]], Awaitable[None]]) -> None:
         while True:

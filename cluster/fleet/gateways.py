@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +35,7 @@ _START_WITHIN_S = 60.0
 class _Running:
     handle: ActorHandle
     node_id: str
+    generation: int
     draining: bool = False
 
 
@@ -56,6 +57,7 @@ class Gateways:
         self._tell_hosts_it_is_gone = tell_hosts_it_is_gone
         self._running: dict[str, _Running] = {}
         self._untold: set[str] = set()
+        self._generation = 0
 
     @property
     def ids(self) -> list[str]:
@@ -68,20 +70,31 @@ class Gateways:
         where = places(nodes, labels)
         if not where:
             raise Unavailable(f"gateway.node_labels: no node of the Ray cluster has {labels}")
+        self._generation = await self._store.generation()
         await self._store.forget_all(datetime.now(UTC))
         await asyncio.gather(*(self._add(node_id) for node_id in missing(where, [], self._settings.gateway.count)))
 
     async def keep(self, nodes: Sequence[Node]) -> None:
-        """Bury gateways that have died, start those that are missing, and retire those on draining nodes."""
+        """Bury gateways that have died, start those that are missing, and retire those that leave.
+
+        Those on draining nodes leave, and in a rolling restart one after the other, each when another has its place.
+        """
+        self._generation = await self._store.generation()
         await self._bury_dead({node.node_id for node in nodes})
         where = places(nodes, self._settings.gateway.node_labels)
-        running = [gateway.node_id for gateway in self._running.values()]
+        leaving = self._leaving(where)
+        running = [gateway.node_id for gateway_id, gateway in self._running.items() if gateway_id not in leaving]
         await _each(self._add(node_id) for node_id in missing(where, running, self._settings.gateway.count))
         if where:  # else the stations have nowhere to go
-            await _each(self._retire(i) for i, gateway in self._running.items() if gateway.node_id not in where)
+            await _each(self._retire(gateway_id) for gateway_id in leaving)
         for gateway_id in list(self._untold):
             await self._tell_hosts_it_is_gone(gateway_id)
             self._untold.discard(gateway_id)
+
+    def _leaving(self, where: Collection[str]) -> set[str]:
+        leaving = {i for i, gateway in self._running.items() if gateway.draining or gateway.node_id not in where}
+        old = [i for i, gateway in self._running.items() if gateway.generation < self._generation]
+        return leaving or set(old[:1])
 
     async def _add(self, node_id: str) -> None:
         gateway_id = f"gateway-{uuid.uuid4().hex[:12]}"
@@ -98,10 +111,11 @@ class Gateways:
             max_restarts=0,
             placement=only_on(node_id),
         )
-        self._running[gateway_id] = _Running(handle, node_id)
+        generation = self._generation
+        self._running[gateway_id] = _Running(handle, node_id, generation)
         try:
             host, port = await asyncio.wait_for(handle.start.remote(), _START_WITHIN_S)
-            await self._store.started(gateway_id, node=node_id, address=f"{host}:{port}")
+            await self._store.started(gateway_id, node=node_id, address=f"{host}:{port}", generation=generation)
         except BaseException:
             del self._running[gateway_id]
             await self._actors.kill(handle)

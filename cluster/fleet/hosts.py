@@ -20,6 +20,7 @@ from cluster.host_actor import HostActor
 from cluster.refs import host_ids
 from cluster.store.fleet import PostgresFleet
 from cluster.store.placements import PostgresPlacements
+from cluster.store.views import Member
 from configs.settings import Settings
 
 _START_WITHIN_S = 60.0
@@ -69,13 +70,13 @@ class Hosts:
             raise Unavailable(f"hosts.node_labels: no node of the Ray cluster has {self._settings.hosts.node_labels}")
         there = (await self._nodes_of(self._running)).values()
         settings = self._settings.model_dump(mode="json")
+        generation = (await self._store.restarting()).generation
         added: dict[str, ActorHandle] = {}
         try:
             for (name, own_partition), node_id in zip(wanted.items(), emptiest(where, there, len(wanted)), strict=True):
                 placement = rather_on(node_id, self._settings.hosts.node_labels)
-                added[name] = self._actors.make(
-                    HostActor, name, name, settings, own_partition, max_restarts=-1, placement=placement
-                )
+                arguments = (name, settings, own_partition, generation)
+                added[name] = self._actors.make(HostActor, name, *arguments, max_restarts=-1, placement=placement)
             # All join before any serves, so that the first does not take what is the others' share.
             for begin in ("start", "serve"):
                 calls = [getattr(handle, begin).remote() for handle in added.values()]
@@ -87,11 +88,14 @@ class Hosts:
         self._running |= added
 
     async def keep(self, nodes: Sequence[Node]) -> None:
-        """Add hosts that are wanted; drain those that are not, or whose node drains; end those that hold nothing."""
+        """Add hosts that are wanted; drain those that are not or must move; end those that hold nothing.
+
+        Who moves, off a draining node or in a rolling restart, first gets a successor.
+        """
         members = {member.host_id: member for member in await self._store.members()}
         await self._bring_back([name for name in self._running if name not in members])
         draining = {name for name, member in members.items() if member.draining}
-        moving = await self._to_be_moved(nodes)
+        moving = await self._to_be_moved(nodes) or ({*await self._next_of_restart(members)} if not draining else set())
         staying = sorted((name for name in self._running if name not in draining | moving), key=_order)
         packed = [name for name in staying if not name.startswith(_DEDICATED)]
         count = await self._store.hosts_wanted()
@@ -122,6 +126,12 @@ class Hosts:
         if not draining or not places(nodes, self._settings.hosts.node_labels):
             return set()
         return {name for name, node_id in (await self._nodes_of(self._running)).items() if node_id in draining}
+
+    async def _next_of_restart(self, members: Mapping[str, Member]) -> list[str]:
+        """Return the one host that a rolling restart comes to next, once as many as are wanted are there."""
+        generation = (await self._store.restarting()).generation
+        old = [name for name, member in members.items() if name in self._running and member.generation < generation]
+        return sorted(old, key=_order)[:1]
 
     async def _nodes_of(self, names: Iterable[str]) -> dict[str, str]:
         """Return the node of each host that runs somewhere."""

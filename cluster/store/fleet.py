@@ -21,8 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from actors.errors import Conflict, Fenced
 from cluster.partitions import PartitionMap
 from cluster.store.engine import reachable
-from cluster.store.tables import fleet, hosts, partitions
-from cluster.store.views import Claimed, FleetState, Member, Ownership
+from cluster.store.tables import fleet, gateways, hosts, partitions
+from cluster.store.views import Claimed, FleetState, Member, Ownership, Restart
 
 OWN: Final = select(partitions.c.station_id, partitions.c.partition).where(partitions.c.station_id.is_not(None))
 """The stations that have a partition of their own, and which."""
@@ -50,10 +50,11 @@ class PostgresFleet:
             numbers = select(func.generate_series(0, literal(count - 1, Integer)))
             await connection.execute(insert(partitions).from_select(["partition"], numbers).on_conflict_do_nothing())
 
-    async def join(self, host_id: str, lease_s: float, own_partition: int | None = None) -> int:
+    async def join(self, host_id: str, lease_s: float, own_partition: int | None = None, generation: int = 0) -> int:
         """Begin a new life of this host and return its epoch; its earlier life is fenced off and owns nothing.
 
-        A host with an `own_partition` is dedicated to it and holds no other.
+        A host with an `own_partition` is dedicated to it and holds no other. `generation` is the last rolling restart
+        when its process was started.
         """
         async with changing(self._engine) as connection:
             row = insert(hosts).values(host_id=host_id, epoch=0).on_conflict_do_nothing()
@@ -61,7 +62,11 @@ class PostgresFleet:
             await _bury(connection, [host_id], only_expired=False)
             again = update(hosts).where(hosts.c.host_id == host_id)
             again = again.values(
-                started_at=func.now(), draining=False, lease_until=_until(lease_s), own_partition=own_partition
+                started_at=func.now(),
+                draining=False,
+                lease_until=_until(lease_s),
+                own_partition=own_partition,
+                generation=generation,
             )
             return int((await connection.execute(again.returning(hosts.c.epoch))).scalar_one())
 
@@ -127,6 +132,17 @@ class PostgresFleet:
         async with reachable(), self._engine.connect() as connection:
             return await connection.scalar(select(fleet.c.hosts_wanted)) or self._configured_hosts
 
+    async def restart(self) -> Restart:
+        """Ask for a rolling restart of everything; return how far it is."""
+        async with changing(self._engine) as connection:
+            await connection.execute(update(fleet).values(generation=fleet.c.generation + 1))
+            return await _restart(connection)
+
+    async def restarting(self) -> Restart:
+        """Return how far the last rolling restart is."""
+        async with reachable(), self._engine.connect() as connection:
+            return await _restart(connection)
+
     async def want_hosts(self, count: int) -> None:
         """Ask for so many hosts from now on."""
         async with changing(self._engine) as connection:
@@ -157,6 +173,15 @@ async def _bury(connection: AsyncConnection, host_ids: Sequence[str], *, only_ex
     return found
 
 
+async def _restart(connection: AsyncConnection) -> Restart:
+    generation = int(await connection.scalar(select(fleet.c.generation)) or 0)
+    old_hosts = select(func.count()).where(hosts.c.lease_until > func.to_timestamp(0), hosts.c.generation < generation)
+    old_gateways = select(func.count()).where(gateways.c.generation < generation)
+    return Restart(
+        generation, int(await connection.scalar(old_hosts) or 0), int(await connection.scalar(old_gateways) or 0)
+    )
+
+
 async def _hold_fence(connection: AsyncConnection, host_id: str, epoch: int) -> None:
     mine = select(hosts.c.host_id).where(hosts.c.host_id == host_id, hosts.c.epoch == epoch)
     if await connection.scalar(mine.with_for_update(read=True, key_share=True)) is None:
@@ -165,7 +190,7 @@ async def _hold_fence(connection: AsyncConnection, host_id: str, epoch: int) -> 
 
 async def _members(connection: AsyncConnection) -> list[Member]:
     expired = (hosts.c.lease_until <= func.clock_timestamp()).label("expired")
-    columns = (hosts.c.host_id, hosts.c.draining, expired, hosts.c.own_partition)
+    columns = (hosts.c.host_id, hosts.c.draining, expired, hosts.c.own_partition, hosts.c.generation)
     query = select(*columns).where(hosts.c.lease_until > func.to_timestamp(0))
     return [Member(*row) for row in await connection.execute(query.order_by(hosts.c.host_id))]
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cluster.store.engine import reachable
-from cluster.store.tables import gateways, stations
+from cluster.store.tables import fleet, gateways, stations
 
 
 class PostgresGateways:
@@ -21,14 +21,20 @@ class PostgresGateways:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def started(self, gateway_id: str, node: str, address: str) -> None:
-        """Remember a gateway that takes sockets now."""
-        row = insert(gateways).values(gateway_id=gateway_id, node=node, address=address)
+    async def started(self, gateway_id: str, node: str, address: str, generation: int = 0) -> None:
+        """Remember a gateway that takes sockets now; `generation` is the last rolling restart by then."""
+        row = insert(gateways).values(gateway_id=gateway_id, node=node, address=address, generation=generation)
         row = row.on_conflict_do_update(
-            index_elements=[gateways.c.gateway_id], set_={"started_at": func.now(), "node": node, "address": address}
+            index_elements=[gateways.c.gateway_id],
+            set_={"started_at": func.now(), "node": node, "address": address, "generation": generation},
         )
         async with reachable(), self._engine.begin() as connection:
             await connection.execute(row)
+
+    async def generation(self) -> int:
+        """Return the number of the last rolling restart."""
+        async with reachable(), self._engine.connect() as connection:
+            return int(await connection.scalar(select(fleet.c.generation)) or 0)
 
     async def ids(self) -> list[str]:
         """Return the gateways that were started and are not known to be gone."""

@@ -256,15 +256,20 @@ hosts = Table(
     Column("lease_until", _Time, nullable=False, server_default=func.now()),
     Column("draining", Boolean, nullable=False, server_default=text("false")),
     Column("own_partition", Integer),  # of a host that is dedicated to one station
+    Column("generation", Integer, nullable=False, server_default=text("0")),
 )
 
-# One row: a version that every change of hosts or partitions raises, and how many hosts an operator wants.
+# One row: a version that every change of hosts or partitions raises, how many hosts an operator wants, and the number
+# of the last rolling restart; hosts and gateways keep the number that they were started with.
 fleet = Table(
     "fleet",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
     Column("hosts_wanted", Integer),
+    Column(
+        "generation", Integer, nullable=False, server_default=text("0")
+    ),  # counts rolling restarts; hosts and gateways have theirs
 )
 
 partitions = Table(
@@ -291,4 +296,5 @@ gateways = Table(
     Column("started_at", _Time, nullable=False, server_default=func.now()),
     Column("node", Text, nullable=False),
     Column("address", Text, nullable=False),
+    Column("generation", Integer, nullable=False, server_default=text("0")),
 )

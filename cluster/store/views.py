@@ -137,6 +137,8 @@ class Member(msgspec.Struct, frozen=True):
     expired: bool
     own_partition: int | None = None
     """The only one it holds, if it is dedicated to a station."""
+    generation: int = 0
+    """The last rolling restart when its process was started."""
 
     @property
     def state(self) -> MemberState:
@@ -184,6 +186,19 @@ class Ownership(NamedTuple):
             HostShare(member.host_id, member.state, stations.get(member.own_partition), held[member.host_id])
             for member in sorted(self.members, key=lambda member: member.host_id)
         ]
+
+
+class Restart(NamedTuple):
+    """The last rolling restart: its number, and how many hosts and gateways were started before it."""
+
+    generation: int
+    hosts_left: int
+    gateways_left: int
+
+    @property
+    def done(self) -> bool:
+        """Whether every host and gateway was started after it was asked for."""
+        return not self.hosts_left + self.gateways_left
 
 
 PlacementKind = Literal["station", "site"]

@@ -103,6 +103,11 @@ async def scale(scene: Scene) -> None:
         await asyncio.to_thread(scene.platform.scale, count)
 
 
+async def restart_everything(scene: Scene) -> None:
+    """Start every process anew: hosts, then gateways, whose stations reconnect, then the API."""
+    await asyncio.to_thread(scene.platform.restart)
+
+
 async def dedicate(scene: Scene) -> None:
     """Give three charging stations hosts of their own, and let them share hosts again."""
     chosen = set(scene.dice.sample([station.identity for station in scene.witnesses.load.stations], 3))
@@ -176,6 +181,7 @@ FAULTS = {
     "crash Valkey": Fault(crash_valkey),
     "scale": Fault(scale),
     "dedicate": Fault(dedicate),
+    "restart everything": Fault(restart_everything, may_disconnect=True),
     "storm": Fault(storm),
     "duplicate connection": Fault(connect_twice),
     "half-open socket": Fault(lose_a_line),

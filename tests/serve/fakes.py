@@ -23,6 +23,7 @@ from cluster.store.views import (
     Placement,
     PlacementKind,
     ReceivedMeterValues,
+    Restart,
     StationDetail,
     StationSummary,
     StoredNotice,
@@ -81,6 +82,7 @@ class MemoryPlatform:
         self.transactions_asked: dict[str, object] = {}
         self.closed = False
         self.wanted = 1
+        self.restarts = 0
         self.own: dict[str, int] = {}
         self.placed: list[Placement] = []
         self.members = [Member("host-0", draining=False, expired=False), Member("host-1", draining=True, expired=False)]
@@ -91,7 +93,7 @@ class MemoryPlatform:
         ids = iter(f"id-{number}" for number in range(1_000_000))
         return ApiServices(
             settings, self, self, self, self, self, self.fleet, self.ping, lambda: NOW, lambda: next(ids), TOKEN_KEY,
-            PASSWORD_KEY, self.close,
+            PASSWORD_KEY, 0, self.close,
         )  # fmt: skip
 
     async def close(self) -> None:
@@ -116,6 +118,13 @@ class MemoryPlatform:
     async def ownership(self) -> Ownership:
         self._reach("database")
         return Ownership(self.wanted, self.members, PartitionMap(4096, self.own, self.owners))
+
+    async def restart(self) -> Restart:
+        self.restarts += 1
+        return await self.restarting()
+
+    async def restarting(self) -> Restart:
+        return Restart(self.restarts, hosts_left=2 * (self.restarts > 0), gateways_left=0)
 
     async def rules(self) -> list[Placement]:
         return self.placed

@@ -69,6 +69,18 @@ async def test_a_viewer_places_nobody(viewer: AsyncClient) -> None:
     assert (await viewer.get(PLACEMENTS)).json() == {"placements": []}
 
 
+async def test_a_rolling_restart_tells_how_far_it_is(admin: AsyncClient) -> None:
+    none = {"generation": 0, "hostsLeft": 0, "gatewaysLeft": 0, "apiLeft": False}
+    assert (await admin.get("/api/v1/restart")).json() == none
+    asked = await admin.post("/api/v1/restart")
+    begun = {"generation": 1, "hostsLeft": 2, "gatewaysLeft": 0, "apiLeft": True}
+    assert (asked.status_code, asked.json()) == (202, begun)
+
+
+async def test_a_viewer_restarts_nothing(viewer: AsyncClient) -> None:
+    assert (await viewer.post("/api/v1/restart")).status_code == 403
+
+
 def test_numbers_are_written_as_ranges() -> None:
     assert ranges([]) == ""
     assert ranges([0, 1, 2, 7, 9, 10]) == "0-2, 7, 9-10"

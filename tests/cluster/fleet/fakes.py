@@ -23,17 +23,18 @@ PARTITIONS = 12
 class FakeHost:
     """Joins, and takes and gives partitions with every beat, which comes when the test says so."""
 
-    def __init__(self, cluster: FakeCluster, name: str, own_partition: int | None = None) -> None:
+    def __init__(self, cluster: FakeCluster, name: str, own_partition: int | None = None, generation: int = 0) -> None:
         self._cluster = cluster
         self._name = name
         self.own_partition = own_partition
+        self.generation = generation
         self.owned: frozenset[int] = frozenset()
         self.membership: Membership | None = None
         self.heard: list[str] = []
 
     async def start(self) -> None:
         if self.membership is None:
-            epoch = await self._cluster.store.join(self._name, 60, self.own_partition)
+            epoch = await self._cluster.store.join(self._name, 60, self.own_partition, self.generation)
             self.membership = Membership(self._name, epoch, self._cluster.store, self._cluster, self, 60)
 
     async def serve(self) -> None:
@@ -144,7 +145,8 @@ class FakeCluster(NamedActors):
 
     def restart(self, name: str, node_id: str) -> None:
         """Do what Ray does with an actor that may restart: the same actor, knowing nothing."""
-        self.actors[name].actor = FakeHost(self, name, self.actors[name].actor.own_partition)
+        was = self.actors[name].actor
+        self.actors[name].actor = FakeHost(self, name, was.own_partition, was.generation)
         self.actors[name].node_id = node_id
 
     def where(self, kind: str) -> dict[str, str | None]:

@@ -182,3 +182,17 @@ async def test_a_gateway_that_hangs_while_it_drains_does_not_hold_up_the_others(
         await gateways.keep(cluster.nodes)
     assert other not in cluster.actors
     assert hanging in gateways.ids, "slow is not dead"
+
+
+async def test_a_rolling_restart_replaces_one_gateway_after_the_other(cluster: FakeCluster, make: Make) -> None:
+    cluster.join("a")
+    gateways = make(2)
+    await gateways.start(cluster.nodes)
+    before = set(gateways.ids)
+    await cluster.store.restart()
+    for _ in range(6):
+        await gateways.keep(cluster.nodes)
+        open_ones = [handle for handle in cluster.actors.values() if not handle.actor.draining]
+        assert len(open_ones) >= 2, "each got a successor first"
+    assert len(gateways.ids) == 2
+    assert not before & set(gateways.ids)

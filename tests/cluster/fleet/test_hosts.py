@@ -223,3 +223,22 @@ async def test_many_dedicated_hosts_start_a_few_at_a_time(cluster: FakeCluster) 
         await hosts.keep(cluster.nodes)
         counts.append(len(cluster.where("charger")))
     assert counts == [8, 16, 20, 20]
+
+
+async def test_a_rolling_restart_replaces_one_host_after_the_other(cluster: FakeCluster) -> None:
+    hosts = await with_stations(cluster, "CP-1")
+    await cluster.placements.dedicate("station", "CP-1")
+    await hosts.keep(cluster.nodes)
+    await cluster.beats()
+    before = dict(cluster.actors)
+    await cluster.store.restart()
+    fewest = PARTITIONS
+    for _ in range(12):
+        await hosts.keep(cluster.nodes)
+        fewest = min(fewest, sum(name.startswith("host") for name in hosts.ids))
+        await cluster.beats()
+    assert (await cluster.store.restarting()).done
+    assert fewest == 2, "each got a successor first"
+    assert len(cluster.actors) == 3
+    assert not set(before.values()) & set(cluster.actors.values()), "every process is another one"
+    assert sum((await held(cluster)).values()) == PARTITIONS + 1

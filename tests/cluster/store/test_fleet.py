@@ -11,7 +11,8 @@ from actors.errors import Conflict, Fenced
 from actors.ports import Unit
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
-from cluster.store.views import Member
+from cluster.store.gateways import PostgresGateways
+from cluster.store.views import Member, Restart
 
 LEASE_S = 60.0
 
@@ -126,3 +127,16 @@ async def test_how_many_hosts_are_wanted_is_kept(fleet: PostgresFleet) -> None:
     assert await fleet.hosts_wanted() == 1
     await fleet.want_hosts(4)
     assert await fleet.hosts_wanted() == 4
+
+
+async def test_a_rolling_restart_counts_who_was_started_before_it(fleet: PostgresFleet, engine: AsyncEngine) -> None:
+    gateways = PostgresGateways(engine)
+    await fleet.join("a", LEASE_S)
+    await gateways.started("g-1", "", "")
+    assert (await fleet.restarting()).done
+    assert await fleet.restart() == Restart(1, hosts_left=1, gateways_left=1)
+    assert await gateways.generation() == 1
+    await fleet.bury(["a"], only_expired=False)
+    await fleet.join("b", LEASE_S, generation=1)
+    await gateways.started("g-1", "", "", generation=1)
+    assert await fleet.restarting() == Restart(1, hosts_left=0, gateways_left=0)
