@@ -10,8 +10,8 @@ from benchmarks.witnesses import Witnesses
 from tests.e2e.running import Running
 from tests.faults.faults import FAULTS, Scene, inflict
 
-LONG = ("freeze the database",)
-"""Faults that are also seen with an outage as long as real ones."""
+LONG = ("freeze the database", "freeze Valkey", "garbage")
+"""Faults that are also seen at full length: outages of 20 s, 5,000 frames of garbage."""
 CASES = [
     *(pytest.param(name, False, id=name) for name in FAULTS),
     *(pytest.param(name, True, id=f"{name} for long") for name in LONG),

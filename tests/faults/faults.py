@@ -98,8 +98,8 @@ async def crash_valkey(scene: Scene) -> None:
 
 
 async def scale(scene: Scene) -> None:
-    """Run four hosts, then two, waiting each time until they hold everything."""
-    for count in (4, 2):
+    """Run one host, then four, then two, waiting each time until they hold everything."""
+    for count in (1, 4, 2):
         await asyncio.to_thread(scene.platform.scale, count)
 
 
