@@ -147,6 +147,7 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
         "RAY_SERVE_ENABLE_HA_PROXY": str(int(api.haproxy)),
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": str(int(api.haproxy)),  # else set by the line above, and no proxy started
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "50",  # by default a proxy that starts slowly is killed after 5 s
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",  # no call between deployments here needs it
     }
     if api.haproxy:
