@@ -165,11 +165,14 @@ def _reading(at: datetime, samples: list[SampledValue]) -> Reading | None:
             value = base_value(sample)
             if abs(value) < _BEYOND_REASON:
                 fitting.setdefault(sample.measurand, []).append((sample, value))
-    if not fitting:
+    totals: dict[str, float] = {}
+    for measurand, values in fitting.items():
+        total = values[0][1] if len(values) == 1 and values[0][0].phase is None else _total(values)
+        if total is not None:
+            totals[measurand] = total
+    if not totals:
         return None
-    totals = {measurand: _total(values) for measurand, values in fitting.items()}
-    reading = Reading(at, totals.get(REGISTER), totals.get(INTERVAL), totals.get(POWER), totals.get(SOC))
-    return reading if any(total is not None for total in totals.values()) else None
+    return Reading(at, totals.get(REGISTER), totals.get(INTERVAL), totals.get(POWER), totals.get(SOC))
 
 
 def _total(fitting: list[tuple[SampledValue, float]]) -> float | None:

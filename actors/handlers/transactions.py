@@ -143,6 +143,8 @@ def _may_repeat(transaction: ChargingTransaction, event: TransactionEvent) -> bo
 
 
 def _stored_answer(turn: Turn, event: TransactionEvent, wire_id: str) -> TransactionEventResponse | None:
+    if not turn.facts.events:  # nothing was asked for, as almost always: spare the digest
+        return None
     for key in (_event_key(turn, event), _conflict_key(turn, event)):
         stored = turn.facts.events.get((wire_id, key))
         if stored is not None and digest(stored.payload) == turn.digest:
