@@ -165,7 +165,7 @@ class Fleet:
         dc = number <= round(settings.stations * settings.dc_share)
         station = VirtualStation(
             StationSettings(
-                id=settings.id_pattern % number,
+                id=_filled(settings.id_pattern, number),
                 model="Virtual DC" if dc else "Virtual AC",
                 evses=settings.evses,
                 dc=dc,
@@ -179,7 +179,7 @@ class Fleet:
             lambda: str(uuid.uuid4()),
         )
         seed = f"{settings.seed}/{number}"
-        card = IdToken(settings.card_pattern % number)
+        card = IdToken(_filled(settings.card_pattern, number))
         scenario = SCENARIOS[settings.scenario]
         drivers = tuple(Driver(scenario, n, card, now, f"{seed}/{n}") for n in range(1, settings.evses + 1))
         wire = ClientSettings(to=settings.to, password=settings.password, tls=settings.tls, offline=settings.offline)
@@ -221,8 +221,12 @@ def _check(settings: FleetSettings) -> None:
         raise ValueError("stations, evses and speed must be above 0")
     for pattern in (settings.id_pattern, settings.card_pattern):
         try:
-            numbered = pattern % 1 != pattern % 2
+            numbered = _filled(pattern, 1) != _filled(pattern, 2)
         except (TypeError, ValueError):
-            numbered = False
-        if not numbered:
-            raise ValueError(f"the pattern {pattern!r} needs one number, e.g. SIM-%04d")
+            raise ValueError(f"the pattern {pattern!r} may hold one number, e.g. SIM-%04d") from None
+        if not numbered and settings.stations > 1:
+            raise ValueError(f"the pattern {pattern!r} needs one number for several stations, e.g. SIM-%04d")
+
+
+def _filled(pattern: str, number: int) -> str:
+    return pattern % number if "%" in pattern else pattern

@@ -127,6 +127,13 @@ async def test_a_refusal_is_explained(
             await Fleet(FleetSettings(to=server.url, stations=1, start_spread_s=0.0)).run()
 
 
+async def test_a_single_station_may_have_a_plain_name() -> None:
+    async with running() as server:
+        settings = FleetSettings(to=server.url, stations=1, id_pattern="CP-7", scenario="once", speed=6000.0)
+        await Fleet(settings).run()
+        assert list(server.stations) == ["CP-7"]
+
+
 async def test_the_command_prints_progress_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     async with running() as server:
         arguments = ["--to", server.url, "--stations", "2", "--scenario", "once", "--speed", "6000"]
@@ -142,6 +149,7 @@ async def test_the_command_prints_progress_and_a_summary(capsys: pytest.CaptureF
     [
         (["--to", "http://x"], "must look like ws://host:9000/ocpp"),
         (["--to", "ws://x/ocpp", "--id-pattern", "SIM"], "needs one number"),
+        (["--to", "ws://x/ocpp", "--id-pattern", "SIM-%d-%d"], "may hold one number"),
         (["--to", "ws://x/ocpp", "--lean", "--version", "1.6"], "--lean speaks 2.0.1 only"),
         (["--to", "ws://x/ocpp", "--speed", "0"], "must be above 0"),
     ],
