@@ -172,17 +172,24 @@ async def test_a_claim_that_was_stored_while_its_answer_was_lost_is_held_after_t
     assert await world.held() == {"a": 12}
 
 
-async def dedicate(world: World, engine: AsyncEngine, station_id: str) -> int:
-    """Give a station that `a` serves a partition of its own; `a` does not know yet."""
-    await PostgresChargerStore(engine, "a", 1).commit([Unit(station_id, [Station(station_id)])])
-    rules = PostgresPlacements(engine, everyone=True, most=10)
-    return (await rules.own_partitions())[station_id]
+async def dedicate(world: World, engine: AsyncEngine) -> int:
+    """Let `a` serve the station CP-1 and give that a partition of its own; `a` does not know yet."""
+    await world.join("a")
+    await world.beats()
+    await PostgresChargerStore(engine, "a", 1).commit([Unit("CP-1", [Station("CP-1")])])
+    return (await PostgresPlacements(engine, everyone=True, most=10).own_partitions())["CP-1"]
+
+
+async def dedicated(world: World, engine: AsyncEngine) -> int:
+    """Let the station CP-1 be served by a host of its own."""
+    own = await dedicate(world, engine)
+    await world.join("charger-CP-1", own_partition=own)
+    await world.beats()
+    return own
 
 
 async def test_a_dedicated_host_gets_its_station_from_who_shared_it(world: World, engine: AsyncEngine) -> None:
-    await world.join("a")
-    await world.beats()
-    own = await dedicate(world, engine, "CP-1")
+    own = await dedicate(world, engine)
     await world.beats()
     assert world.chargers["a"].owned == set(range(COUNT + 1))
     assert world.chargers["a"].own == {"CP-1": own}
@@ -195,11 +202,7 @@ async def test_a_dedicated_host_gets_its_station_from_who_shared_it(world: World
 async def test_the_others_share_what_a_dead_dedicated_host_held_until_it_is_back(
     world: World, engine: AsyncEngine
 ) -> None:
-    await world.join("a")
-    await world.beats()
-    own = await dedicate(world, engine, "CP-1")
-    await world.join("charger-CP-1", own_partition=own)
-    await world.beats()
+    own = await dedicated(world, engine)
     world.kill("charger-CP-1")
     await world.beats()
     assert await world.held() == {"a": COUNT + 1}
@@ -211,11 +214,7 @@ async def test_the_others_share_what_a_dead_dedicated_host_held_until_it_is_back
 async def test_a_dedicated_host_that_is_drained_leaves_its_station_to_the_others(
     world: World, engine: AsyncEngine
 ) -> None:
-    await world.join("a")
-    await world.beats()
-    own = await dedicate(world, engine, "CP-1")
-    await world.join("charger-CP-1", own_partition=own)
-    await world.beats()
+    await dedicated(world, engine)
     await world.store.drain("charger-CP-1")
     await world.beats()
     assert await world.held() == {"a": COUNT + 1, "charger-CP-1": 0}
