@@ -69,7 +69,9 @@ class SlowStore(MemoryStore):
 class Fixture:
     """A host, what is around it, and a station's side of the conversation."""
 
-    def __init__(self, rules: Rules | None = None, owned: Sequence[int] = range(16)) -> None:
+    def __init__(
+        self, rules: Rules | None = None, owned: Sequence[int] = range(16), passivate_after_s: float = 600.0
+    ) -> None:
         self.database = MemoryDatabase()
         self.store = SlowStore(self.database)
         self.link = Link()
@@ -77,6 +79,7 @@ class Fixture:
         self.now = NOW
         self.rules = rules or Rules(accept_unknown_stations=True)
         self.owned = owned
+        self.passivate_after_s = passivate_after_s
         self.host = self.next_host()
 
     def next_host(self) -> ChargerHost:
@@ -87,7 +90,7 @@ class Fixture:
             self.log,
             MemoryBus(),
             self.rules,
-            HostLimits(partitions=16),
+            HostLimits(partitions=16, passivate_after_s=self.passivate_after_s),
             clock=lambda: self.now,
         )
         host.hold(self.owned, {})

@@ -171,3 +171,15 @@ async def test_both_directions_are_logged() -> None:
     await it.ingest(it.event("CP-1", 0))
     (exchange,) = it.log.exchanges
     assert (exchange.received, exchange.sent) == (it.event("CP-1", 0).data, b'[3,"m0",{}]')
+
+
+async def test_an_idle_charger_that_is_not_connected_leaves_memory_and_comes_back_as_it_was() -> None:
+    it = Fixture(passivate_after_s=0.0)
+    await it.connect("CP-1", "CP-2")
+    await it.ingest(it.event("CP-1", 0), it.event("CP-2", 0))
+    await it.ingest(Disconnect("CP-1", 1, 1006, ""))
+    await it.host.tick()
+    assert it.host.stats()["chargers"] == 1, "who is connected stays"
+    await it.connect("CP-1")
+    assert answered((await it.ingest(it.event("CP-1", 1, conn_epoch=2)))[0]) == [[3, "m1", {}]]
+    assert {t.transaction_id: t.events for t in it.database.transactions.values()} == {"CP-1-tx": 2, "CP-2-tx": 1}
