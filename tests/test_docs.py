@@ -1,4 +1,4 @@
-"""Paths that the documents name exist."""
+"""Paths and tests that the documents name exist."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 _PATH = re.compile(r"`((?:actors|cluster|serve|simulator|configs|tests|docs|benchmarks)/[\w./-]*\w/?)`")
 
+_TEST = re.compile(r"`(test_\w+)`")
+
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_path_named_in_a_document_exists(document: Path) -> None:
@@ -19,3 +21,14 @@ def test_every_path_named_in_a_document_exists(document: Path) -> None:
     missing = [link for link in _LINK.findall(text) if not (document.parent / link).exists()]
     missing += [path for path in _PATH.findall(text) if not (ROOT / path).exists()]
     assert not missing
+
+
+def test_every_test_named_in_a_document_exists() -> None:
+    named = {name for document in DOCUMENTS for name in _TEST.findall(document.read_text())}
+    there = {
+        name
+        for path in ROOT.glob("tests/**/test_*.py")
+        for name in [path.stem, *re.findall(r"def (test_\w+)", path.read_text())]
+    }
+    assert named
+    assert named <= there, named - there

@@ -34,6 +34,8 @@ async def test_a_station_that_was_added_connects_with_its_password_only(running:
         assert "CLI-1" in cloudbay("stations", "list", "--connected", *folder)
     assert password not in cloudbay("stations", "show", "CLI-1", *folder)
     assert "gateway-" in cloudbay("status", *folder)
+    assert "host-" in cloudbay("hosts", "list", *folder)
+    assert "2047" in cloudbay("partitions", *folder)
 
 
 def test_a_killed_platform_starts_again_on_its_data_and_stops_without_a_trace(tmp_path: Path) -> None:
