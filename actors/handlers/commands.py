@@ -14,6 +14,7 @@ from actors.domain.command import Command
 from actors.domain.records import ReportedVariable
 from actors.errors import BadRequest
 from actors.ocpp.frames import Json, OcppVersion
+from actors.ocpp.v16_keys import variable_of
 from actors.turn import Turn, remote_start_id
 
 
@@ -66,13 +67,34 @@ def _keep_variables(turn: Turn, _command: Command, answer: Json) -> None:
         )
 
 
+def _keep_inventory(turn: Turn, _command: Command, answer: Json) -> None:
+    """Keep the configuration keys of a 1.6 station, which come with its answer; later versions report afterwards."""
+    told: Any = answer.get("customData", {})
+    for entry in told.get("configurationKey", []):
+        component, variable, instance = variable_of(entry["key"])
+        turn.rows.append(
+            ReportedVariable(
+                station_id=turn.station.station_id,
+                component=component,
+                component_instance="",
+                evse_id=0,
+                variable=variable,
+                variable_instance=instance,
+                attribute="Actual",
+                value=entry.get("value"),
+                mutability="ReadOnly" if entry["readonly"] else "ReadWrite",
+                reported_at=turn.now,
+            )
+        )
+
+
 _ANY: Final[frozenset[str]] = frozenset()
 
 COMMANDS: Final[dict[str, Spec]] = {
     # B provisioning
     "GetVariables": Spec(success=_ANY, answered=_keep_variables),
     "SetVariables": Spec(success=_ANY),
-    "GetBaseReport": Spec(),
+    "GetBaseReport": Spec(answered=_keep_inventory),
     "Reset": Spec(),
     # E, F remote control
     "RequestStartTransaction": Spec(prepare=_give_remote_start_id, while_pending=False),

@@ -47,6 +47,13 @@ _KEYS: Final[dict[tuple[str, str, str], str]] = {
     ("TxCtrlr", "StopTxOnInvalidId", ""): "StopTransactionOnInvalidId",
 }
 
+_VARIABLES: Final = {key.lower(): variable for variable, key in _KEYS.items()}
+
+
+def variable_of(key: str) -> tuple[str, str, str]:
+    """Return component, variable and instance of a 1.6 key; keys go without regard to case (1.6, 9)."""
+    return _VARIABLES.get(key.lower(), (COMPONENT_16, key, ""))
+
 
 def key_of(data: Json) -> str:
     """Return the 1.6 key of a GetVariableData or SetVariableData. Raises BadRequest when there is none."""

@@ -95,6 +95,21 @@ def test_the_variables_a_station_tells_are_kept(world: World, station: Station) 
     assert world.stored_command(command).status == "accepted"
 
 
+def test_the_configuration_keys_of_a_1_6_station_are_kept_as_variables(world: World, station16: Station16) -> None:
+    """B07, 1.6 5.8: keys that 2.x knows go by its names, the others by their own."""
+    keys = [
+        {"key": "heartbeatInterval", "readonly": False, "value": "300"},
+        {"key": "VendorMagic", "readonly": True},
+    ]
+    world.command("GetBaseReport", {"requestId": 1, "reportBase": "FullInventory"})
+    (question,) = station16.asked()
+    station16.reply(question, configurationKey=keys)
+    assert [(v.component, v.variable, v.value, v.mutability) for v in world.database.variables.values()] == [
+        ("OCPPCommCtrlr", "HeartbeatInterval", "300", "ReadWrite"),
+        ("OCPP16", "VendorMagic", None, "ReadOnly"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("action", "payload", "complaint"),
     [
