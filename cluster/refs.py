@@ -34,8 +34,8 @@ _RETRY_FOR_S = 10.0
 _RETRY_EVERY_S = 0.25
 _STATS_WITHIN_S = 5.0
 _MAP_WITHIN_S = 5.0
-_DEAD_WITHIN_S = 0.5
-"""Short, because it delays a beat: who is silent for longer is left to its lease."""
+_DEAD_WITHIN_S = 2.0
+"""A busy machine takes a second to learn of a death; more than this would delay beats too much for a lease."""
 
 
 _HOST = "host-"
