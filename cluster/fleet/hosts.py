@@ -108,9 +108,11 @@ class Hosts:
         surplus = set(staying).difference(packed[:count], dedicated)
         for name in (surplus | moving) - draining:
             await self._store.drain(name)
-        holding = set((await self._store.partition_map()).owners.values())
-        for name in draining.intersection(self._running) - holding:
-            await self._actors.end(name, self._running.pop(name))
+        leaving = draining.intersection(self._running)
+        if leaving:
+            holding = set((await self._store.partition_map()).owners.values())
+            for name in leaving - holding:
+                await self._actors.end(name, self._running.pop(name))
 
     async def _bring_back(self, names: Iterable[str]) -> None:
         """Let hosts serve that Ray has restarted, as it restarts no work; forget those that it has given up."""

@@ -6,6 +6,8 @@ The decisions are plain functions of what was seen; only `RayNodes` asks Ray.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from ray._private.state import state  # Ray 2.60 has no public way to draining n
 
 _NODE_ID_LABEL = "ray.io/node-id"
 _ANSWER_WITHIN_S = 10.0
+_GOOD_FOR_S = 0.8
+"""Several look every second, and asking Ray costs milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,17 @@ class Node:
 class RayNodes:
     """The nodes of the Ray cluster that this process is connected to."""
 
+    def __init__(self) -> None:
+        self._seen: list[Node] = []
+        self._seen_at_s = -math.inf
+
     async def look(self) -> list[Node]:
-        """Return the live nodes. Raises TimeoutError when Ray does not say."""
-        return await asyncio.wait_for(asyncio.to_thread(self._look), _ANSWER_WITHIN_S)
+        """Return the live nodes, as they were a moment ago at most. Raises TimeoutError when Ray does not say."""
+        now_s = time.monotonic()
+        if now_s - self._seen_at_s > _GOOD_FOR_S:
+            self._seen = await asyncio.wait_for(asyncio.to_thread(self._look), _ANSWER_WITHIN_S)
+            self._seen_at_s = now_s
+        return self._seen
 
     @staticmethod
     def _look() -> list[Node]:
