@@ -72,7 +72,7 @@ class Gateways:
             raise Unavailable(f"gateway.node_labels: no node of the Ray cluster has {labels}")
         self._generation = await self._store.generation()
         await self._store.forget_all(datetime.now(UTC))
-        await asyncio.gather(*(self._add(node_id) for node_id in missing(where, [], self._settings.gateway.count)))
+        await asyncio.gather(*(self._add(node_id) for node_id in self._missing(where, ())))
 
     async def keep(self, nodes: Sequence[Node]) -> None:
         """Bury gateways that have died, start those that are missing, and retire those that leave.
@@ -82,19 +82,26 @@ class Gateways:
         self._generation = await self._store.generation()
         await self._bury_dead({node.node_id for node in nodes})
         where = places(nodes, self._settings.gateway.node_labels)
-        leaving = self._leaving(where)
-        running = [gateway.node_id for gateway_id, gateway in self._running.items() if gateway_id not in leaving]
-        await _each(self._add(node_id) for node_id in missing(where, running, self._settings.gateway.count))
-        if where:  # else the stations have nowhere to go
+        moving = {i for i, gateway in self._running.items() if gateway.draining or gateway.node_id not in where}
+        leaving = moving or self._next_of_restart()
+        await _each(self._add(node_id) for node_id in self._missing(where, leaving))
+        if self._missing(where, leaving):  # who leaves only for a restart stays until another has its place
+            leaving = moving
+        if self._running.keys() - leaving:  # else the stations have nowhere to go
             await _each(self._retire(gateway_id) for gateway_id in leaving)
         for gateway_id in list(self._untold):
             await self._tell_hosts_it_is_gone(gateway_id)
             self._untold.discard(gateway_id)
 
-    def _leaving(self, where: Collection[str]) -> set[str]:
-        leaving = {i for i, gateway in self._running.items() if gateway.draining or gateway.node_id not in where}
-        old = [i for i, gateway in self._running.items() if gateway.generation < self._generation]
-        return leaving or set(old[:1])
+    def _next_of_restart(self) -> set[str]:
+        """Return the one gateway that a rolling restart comes to next, if any."""
+        old = [gateway_id for gateway_id, gateway in self._running.items() if gateway.generation < self._generation]
+        return set(old[:1])
+
+    def _missing(self, where: Collection[str], leaving: Collection[str]) -> list[str]:
+        """Return a node for each gateway that is missing beside those that leave."""
+        staying = [gateway.node_id for gateway_id, gateway in self._running.items() if gateway_id not in leaving]
+        return missing(where, staying, self._settings.gateway.count)
 
     async def _add(self, node_id: str) -> None:
         gateway_id = f"gateway-{uuid.uuid4().hex[:12]}"

@@ -46,6 +46,11 @@ def nodes_of(cluster: FakeCluster) -> list[str | None]:
     return sorted(cluster.where("gateway").values(), key=str)
 
 
+def on(cluster: FakeCluster, node_id: str) -> list[str]:
+    """Return the gateways on a node."""
+    return [name for name, there in cluster.where("gateway").items() if there == node_id]
+
+
 async def test_every_node_with_the_labels_gets_as_many_as_wanted(
     cluster: FakeCluster, engine: AsyncEngine, make: Make
 ) -> None:
@@ -74,7 +79,7 @@ async def test_a_dead_gateway_is_buried_and_another_started_on_its_node(
     cluster.join("a", "b")
     gateways = make()
     await gateways.start(cluster.nodes)
-    (died,) = (name for name, node_id in cluster.where("gateway").items() if node_id == "a")
+    (died,) = on(cluster, "a")
     cluster.crash(died)
     await gateways.keep(cluster.nodes)
     assert nodes_of(cluster) == ["a", "b"]
@@ -89,7 +94,7 @@ async def test_the_gateways_of_a_lost_node_are_buried_even_if_they_still_answer(
     cluster.join("a", "b")
     gateways = make()
     await gateways.start(cluster.nodes)
-    (lost,) = (name for name, node_id in cluster.where("gateway").items() if node_id == "a")
+    (lost,) = on(cluster, "a")
     handle = cluster.actors[lost]
     await gateways.keep([node for node in cluster.nodes if node.node_id != "a"])
     assert handle.dead
@@ -122,7 +127,7 @@ async def test_a_draining_node_sends_its_stations_to_the_others_before_its_gatew
     cluster.join("a", "b")
     gateways = make()
     await gateways.start(cluster.nodes)
-    (leaving,) = (name for name, node_id in cluster.where("gateway").items() if node_id == "a")
+    (leaving,) = on(cluster, "a")
     gateway = cluster.actors[leaving].actor
     gateway.sockets = 3
     cluster.drain("a")
@@ -175,7 +180,7 @@ async def test_a_gateway_that_hangs_while_it_drains_does_not_hold_up_the_others(
     cluster.join("a", "b")
     gateways = make(2)
     await gateways.start(cluster.nodes)
-    hanging, other = (name for name, node_id in cluster.where("gateway").items() if node_id == "a")
+    hanging, other = on(cluster, "a")
     cluster.actors[hanging].hangs = True
     cluster.drain("a")
     for _ in range(2):
@@ -196,3 +201,22 @@ async def test_a_rolling_restart_replaces_one_gateway_after_the_other(cluster: F
         assert len(open_ones) >= 2, "each got a successor first"
     assert len(gateways.ids) == 2
     assert not before & set(gateways.ids)
+
+
+async def test_a_rolling_restart_keeps_the_old_gateway_until_a_new_one_has_started(
+    cluster: FakeCluster, make: Make
+) -> None:
+    cluster.join("a")
+    gateways = make()
+    await gateways.start(cluster.nodes)
+    (old,) = gateways.ids
+    await cluster.store.restart()
+    cluster.failing_starts = 2
+    for _ in range(2):
+        await gateways.keep(cluster.nodes)
+        assert gateways.ids == [old]
+        assert not cluster.actors[old].actor.draining
+    for _ in range(2):
+        await gateways.keep(cluster.nodes)
+    assert nodes_of(cluster) == ["a"]
+    assert old not in gateways.ids
