@@ -47,6 +47,12 @@ def host_ids(count: int, taken: Collection[str] = ()) -> list[str]:
     return list(islice(free, count))
 
 
+def actor_names(namespace: str) -> list[str]:
+    """Return the names of all actors of a namespace; may block."""
+    named = ray.util.list_named_actors(all_namespaces=True)
+    return [actor["name"] for actor in named if actor["namespace"] == namespace]
+
+
 def make_directory(settings: Settings) -> RayDirectory:
     """Return a directory of this platform's actors, for a process that is connected to Ray."""
     return RayDirectory(settings.ray.namespace, settings.hosts.partitions, host_ids(settings.hosts.count))
@@ -91,8 +97,7 @@ class RayDirectory:
         return False
 
     async def _strangers(self) -> list[str]:
-        named = await asyncio.to_thread(ray.util.list_named_actors, all_namespaces=True)
-        ours = [actor["name"] for actor in named if actor["namespace"] == self._namespace]
+        ours = await asyncio.to_thread(actor_names, self._namespace)
         return sorted(name for name in ours if name.startswith(_HOST) and name not in self._host_ids)
 
     def resolve(self, name: str) -> ActorHandle:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from cluster.fleet.nodes import Node
 from cluster.store.fleet import PostgresFleet
-
-log = logging.getLogger(__name__)
 
 
 class Api:
@@ -24,7 +20,7 @@ class Api:
         """Deploy it and wait until it answers."""
         await self._deploy_as((await self._store.restarting()).generation)
 
-    async def keep(self, _nodes: Sequence[Node]) -> None:
+    async def keep(self) -> None:
         """Deploy it anew if a rolling restart has come so far."""
         restart = await self._store.restarting()
         if restart.done and restart.generation > self._generation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from ray.exceptions import RayError
 
@@ -13,7 +13,7 @@ from cluster.fleet.api import Api
 from cluster.fleet.gateways import Gateways
 from cluster.fleet.hosts import Hosts
 from cluster.fleet.named import NamedActors
-from cluster.fleet.nodes import Node, RayNodes
+from cluster.fleet.nodes import RayNodes
 from cluster.keys import Keys
 from cluster.store.fleet import PostgresFleet
 from cluster.store.gateways import PostgresGateways
@@ -55,14 +55,20 @@ class Fleet:
 
     def watch(self) -> None:
         """Keep the fleet as it is wanted from now on; hosts that are slow to start do not hold up gateways."""
-        kinds = (self.gateways, self.hosts, self.api)
-        self._watchers = [asyncio.create_task(self._watch(kind.keep)) for kind in kinds]
+        kinds = (self._keep_gateways, self._keep_hosts, self.api.keep)
+        self._watchers = [asyncio.create_task(self._watch(keep)) for keep in kinds]
 
-    async def _watch(self, keep: Callable[[Sequence[Node]], Awaitable[None]]) -> None:
+    async def _keep_gateways(self) -> None:
+        await self.gateways.keep(await self._nodes.look())
+
+    async def _keep_hosts(self) -> None:
+        await self.hosts.keep(await self._nodes.look())
+
+    async def _watch(self, keep: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
             try:
-                await keep(await self._nodes.look())
+                await keep()
             except (Unavailable, RayError, TimeoutError) as error:
                 log.warning("fleet not as wanted yet", extra={"reason": repr(error)})
             except Exception:  # whatever it is, the fleet must go on being looked after

@@ -95,7 +95,7 @@ class Hosts:
         members = {member.host_id: member for member in await self._store.members()}
         await self._bring_back([name for name in self._running if name not in members])
         draining = {name for name, member in members.items() if member.draining}
-        moving = await self._to_be_moved(nodes) or ({*await self._next_of_restart(members)} if not draining else set())
+        moving = await self._to_be_moved(nodes) or await self._next_of_restart(members)
         staying = sorted((name for name in self._running if name not in draining | moving), key=_order)
         packed = [name for name in staying if not name.startswith(_DEDICATED)]
         count = await self._store.hosts_wanted()
@@ -129,11 +129,13 @@ class Hosts:
             return set()
         return {name for name, node_id in (await self._nodes_of(self._running)).items() if node_id in draining}
 
-    async def _next_of_restart(self, members: Mapping[str, Member]) -> list[str]:
-        """Return the one host that a rolling restart comes to next, once as many as are wanted are there."""
+    async def _next_of_restart(self, members: Mapping[str, Member]) -> set[str]:
+        """Return the one host that a rolling restart comes to next, if none is on its way out."""
+        if any(member.draining for member in members.values()):
+            return set()
         generation = (await self._store.restarting()).generation
         old = [name for name, member in members.items() if name in self._running and member.generation < generation]
-        return sorted(old, key=_order)[:1]
+        return set(sorted(old, key=_order)[:1])
 
     async def _nodes_of(self, names: Iterable[str]) -> dict[str, str]:
         """Return the node of each host that runs somewhere."""

@@ -12,6 +12,8 @@ from ray._private.state import state  # Ray 2.60 has no cheaper way to where an 
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
+from cluster.refs import actor_names
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -78,13 +80,9 @@ class NamedActors:
     async def end_leftovers(self) -> None:
         """End every actor of this namespace: an earlier run has left them. Raises TimeoutError."""
         async with asyncio.timeout(_GONE_WITHIN_S):
-            while names := await asyncio.to_thread(self._names):
+            while names := await asyncio.to_thread(actor_names, self._namespace):
                 await asyncio.to_thread(self._kill, names)
                 await asyncio.sleep(_LOOK_EVERY_S)
-
-    def _names(self) -> list[str]:
-        named = ray.util.list_named_actors(all_namespaces=True)
-        return [actor["name"] for actor in named if actor["namespace"] == self._namespace]
 
     def _kill(self, names: list[str]) -> None:
         for name in names:
