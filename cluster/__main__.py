@@ -22,6 +22,8 @@ from configs.settings import Settings
 from configs.sources import SettingsError
 from simulator import cli as simulator_cli
 
+_Json = dict[str, Any]
+
 _HOSTS = "/api/v1/hosts"
 _RESTART = "/api/v1/restart"
 _PLACEMENTS = "/api/v1/placements"
@@ -147,42 +149,39 @@ def _stations(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _hosts(arguments: argparse.Namespace, settings: Settings) -> int:
     with ApiClient(settings) as api:
-        if arguments.action in ("dedicate", "pack"):
-            path = f"{_PLACEMENTS}/{arguments.kind}/{quote(arguments.name, safe='')}"
-            print(screens.placements(api.put(path) if arguments.action == "dedicate" else api.delete(path)))
-            print("hosts come and go within seconds: `cloudbay hosts list`")
+        if arguments.action == "list":
+            print(screens.hosts(api.get(_HOSTS)))
             return 0
-        answer = api.get(_HOSTS) if arguments.action == "list" else api.put(_HOSTS, {"count": arguments.count})
-        shown = screens.hosts(answer)
-        print(shown)
-        patient_until = time.monotonic() + _PATIENCE_S
-        while arguments.action == "scale" and not screens.as_wanted(answer):
-            if time.monotonic() > patient_until:
-                print(f"not as wanted after {_PATIENCE_S:.0f} s; it goes on: see `cloudbay hosts list` and the logs")
-                return 1
-            time.sleep(_LOOK_EVERY_S)
-            answer = api.get(_HOSTS)
-            if screens.hosts(answer) != shown:
-                shown = screens.hosts(answer)
-                print("", shown, sep="\n")
-    return 0
+        if arguments.action == "scale":
+            return _follow(api, _HOSTS, api.put(_HOSTS, {"count": arguments.count}), screens.hosts, screens.as_wanted)
+        path = f"{_PLACEMENTS}/{arguments.kind}/{quote(arguments.name, safe='')}"
+        print(screens.placements(api.put(path) if arguments.action == "dedicate" else api.delete(path)))
+        print("hosts come and go within seconds: `cloudbay hosts list`")
+        return 0
 
 
 def _restart(_arguments: argparse.Namespace, settings: Settings) -> int:
     with ApiClient(settings) as api:
-        answer, shown, patient_until = api.post(_RESTART, {}), "", time.monotonic() + _PATIENCE_S
-        while True:
-            if screens.restart(answer) != shown:
-                shown = screens.restart(answer)
-                print(shown, flush=True)
-            if screens.restarted(answer):
-                return 0
-            if time.monotonic() > patient_until:
-                print(f"not done after {_PATIENCE_S:.0f} s; it goes on: see `cloudbay hosts list` and the logs")
-                return 1
-            time.sleep(_LOOK_EVERY_S)
-            with suppress(Unavailable, RefusedByApi):  # the API is replaced too
-                answer = api.get(_RESTART)
+        return _follow(api, _RESTART, api.post(_RESTART, {}), screens.restart, screens.restarted)
+
+
+def _follow(
+    api: ApiClient, path: str, answer: _Json, show: Callable[[_Json], str], done: Callable[[_Json], bool]
+) -> int:
+    """Print what has changed until it is done. It goes on without us: the API may be away, and patience is bounded."""
+    shown, patient_until = "", time.monotonic() + _PATIENCE_S
+    while True:
+        if show(answer) != shown:
+            shown = show(answer)
+            print(shown, flush=True)
+        if done(answer):
+            return 0
+        if time.monotonic() > patient_until:
+            print(f"not done after {_PATIENCE_S:.0f} s; it goes on: see `cloudbay hosts list` and the logs")
+            return 1
+        time.sleep(_LOOK_EVERY_S)
+        with suppress(Unavailable, RefusedByApi):
+            answer = api.get(path)
 
 
 def _partitions(_arguments: argparse.Namespace, settings: Settings) -> int:

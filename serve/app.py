@@ -9,7 +9,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 
 from cluster.services import ApiServices
-from serve import commands, health, hosts, placements, stations, tokens, transactions
+from serve import commands, health, hosts, placements, restart, stations, tokens, transactions
 from serve.problems import add_problem_handlers
 from serve.requests import Requests
 
@@ -36,7 +36,6 @@ def build_app(services: ApiServices) -> FastAPI:
     app.state.message_rate = health.MessageRate()
     app.add_middleware(Requests, new_id=services.new_id, registry=app.state.metrics)
     add_problem_handlers(app)
-    for module in (health, hosts, placements, stations, commands, transactions, tokens):
+    for module in (health, hosts, restart, placements, stations, commands, transactions, tokens):
         app.include_router(module.router)
-    app.include_router(hosts.restarts)
     return app

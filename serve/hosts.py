@@ -1,4 +1,4 @@
-"""The hosts: how many there should be, which partitions of the fleet each holds, and starting everything anew."""
+"""The hosts: how many there should be, and which partitions of the fleet each holds."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Depends
 
 from cluster.services import ApiServices
-from cluster.store.views import Restart
 from serve.auth import admin, viewer
 from serve.services import Services
-from serve.wire import HostsAsked, HostsOut, RestartOut
+from serve.wire import HostsAsked, HostsOut
 
 router = APIRouter(prefix="/api/v1/hosts", tags=["hosts"], dependencies=[Depends(viewer)])
-restarts = APIRouter(prefix="/api/v1/restart", tags=["hosts"], dependencies=[Depends(viewer)])
 
 
 @router.get("", response_model=HostsOut)
@@ -27,25 +25,6 @@ async def scale_hosts(asked: HostsAsked, services: Services) -> dict[str, object
     """Ask for another number of hosts. They come, or hand over and go, within seconds; no socket is closed."""
     await services.hosts.want_hosts(asked.count)
     return await _shown(services)
-
-
-@restarts.get("", response_model=RestartOut)
-async def see_restart(services: Services) -> dict[str, object]:
-    """Return how far the last rolling restart is."""
-    return _progress(services, await services.hosts.restarting())
-
-
-@restarts.post("", response_model=RestartOut, status_code=202, dependencies=[Depends(admin)])
-async def restart(services: Services) -> dict[str, object]:
-    """Start every process anew, one after the other: hosts, gateways, and this API last.
-
-    Each is replaced before it goes; the stations of a gateway are sent to the others at the rate they can take.
-    """
-    return _progress(services, await services.hosts.restart())
-
-
-def _progress(services: ApiServices, state: Restart) -> dict[str, object]:
-    return {**state._asdict(), "api_left": services.generation < state.generation}
 
 
 async def _shown(services: ApiServices) -> dict[str, object]:
