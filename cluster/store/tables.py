@@ -267,9 +267,7 @@ fleet = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
     Column("hosts_wanted", Integer),
-    Column(
-        "generation", Integer, nullable=False, server_default=text("0")
-    ),  # counts rolling restarts; hosts and gateways have theirs
+    Column("generation", Integer, nullable=False, server_default=text("0")),
 )
 
 partitions = Table(
