@@ -16,7 +16,7 @@ from actors.domain.command import Command
 from actors.domain.station import Configuration, Station
 from actors.errors import CloudBayError, Fenced
 from cluster.bootstrap import HostServices, open_host
-from cluster.garbage import collect_rarely
+from cluster.garbage import collect_only_the_young
 from cluster.gateway.ports import FleetMap
 from cluster.host import ChargerHost
 from cluster.logs import set_up_logging
@@ -44,7 +44,7 @@ class HostActor:
         self._starting = asyncio.Lock()
         self._living: asyncio.Task[None] | None = None
         set_up_logging(self._settings.log)
-        collect_rarely()
+        collect_only_the_young()
 
     async def start(self) -> int:
         """Join the fleet, once; return the epoch of this life."""

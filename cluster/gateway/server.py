@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 from ray.exceptions import RayError, RayTaskError
 
-from cluster.garbage import collect_rarely
+from cluster.garbage import collect_only_the_young
 from cluster.gateway.gateway import Gateway
 from cluster.gateway.ports import HostKey, HostUnavailable, Router
 from cluster.logs import set_up_logging
@@ -89,7 +89,7 @@ class GatewayActor:
 
     async def start(self) -> tuple[str, int]:
         """Listen; returns the bound host and port. Safe to repeat only after `stop`."""
-        collect_rarely()
+        collect_only_the_young()
         self._gateway = Gateway(
             self._gateway_id,
             self._settings,
