@@ -49,8 +49,8 @@ class Edge:
 
     __slots__ = (
         "_empty", "_ends", "_queue_bytes", "bytes_in", "bytes_out", "dead_peers", "frames_in", "frames_out",
-        "gateway_id", "loop", "password_key", "reading_paused", "refused", "settings", "sockets", "stations", "uplink",
-        "wire_log",
+        "gateway_id", "handshaking", "loop", "password_key", "reading_paused", "refused", "settings", "sockets",
+        "stations", "uplink", "wire_log",
     )  # fmt: skip
 
     def __init__(self, gateway_id: str, settings: GatewaySettings, password_key: bytes, uplink: Uplink) -> None:
@@ -66,7 +66,7 @@ class Edge:
         self._ends: deque[Callable[[], None]] = deque()
         self.refused: Counter[str] = Counter()
         self.frames_in = self.frames_out = self.bytes_in = self.bytes_out = 0
-        self.dead_peers = self.reading_paused = 0
+        self.dead_peers = self.handshaking = self.reading_paused = 0
         # At lower levels websockets writes headers, and so passwords, to its log.
         self.wire_log = logging.getLogger("cluster.gateway.wire")
         self.wire_log.setLevel(logging.WARNING)
@@ -79,10 +79,12 @@ class Edge:
     def opened(self, socket: StationSocket) -> None:
         """Take a new connection into the sweep."""
         self.sockets.add(socket)
+        self.handshaking += 1
         self._empty.clear()
 
     def admit(self, socket: StationSocket, conn_epoch: int) -> None:
         """Make `socket` its station's newest and close the one it replaces; an older epoch is closed itself."""
+        self.handshaking -= 1
         other = self.stations.get(socket.station_id)
         if other is not None and other.conn_epoch is not None and other.conn_epoch > conn_epoch:
             socket.close(CloseCode.NORMAL_CLOSURE, "a newer connection of this station is open")
@@ -94,6 +96,7 @@ class Edge:
     def forget(self, socket: StationSocket) -> None:
         """Drop a closed socket; a newer one of the same station stays."""
         self.sockets.discard(socket)
+        self.handshaking -= socket.conn_epoch is None
         if not self.sockets:
             self._empty.set()
         if self.stations.get(socket.station_id) is socket:
@@ -124,7 +127,7 @@ class Edge:
         """Return the counters."""
         return GatewayStats(
             connected=len(self.stations),
-            handshaking=sum(socket.conn_epoch is None for socket in self.sockets),
+            handshaking=self.handshaking,
             reading_paused=self.reading_paused,
             frames_in=self.frames_in,
             frames_out=self.frames_out,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 
 from websockets.frames import CloseCode
@@ -25,6 +26,8 @@ from configs.settings import Gateway as GatewaySettings
 log = logging.getLogger(__name__)
 
 _SWEEPS_PER_TIMEOUT = 4
+_SWEPT_PER_TURN = 200
+"""Pings to thousands at once, and their pongs, would hold the loop for a long moment."""
 
 
 class Gateway:
@@ -45,6 +48,8 @@ class Gateway:
         self._sweeper: asyncio.TimerHandle | None = None
         shortest_s = min(settings.ping_interval_s, settings.pong_timeout_s, settings.handshake_timeout_s)
         self._sweep_interval_s = shortest_s / _SWEEPS_PER_TIMEOUT
+        self._unswept: list[StationSocket] = []
+        self._sweep_again_s = self._sweep_interval_s
 
     async def start(self) -> tuple[str, int]:
         """Listen; returns the bound host and port."""
@@ -104,11 +109,18 @@ class Gateway:
         await self._edge.wait_empty(self._settings.pong_timeout_s)  # a cut socket posts its Disconnect a turn later
 
     def _sweep(self) -> None:
+        """Look at some sockets, at a pace at which every one is looked at once in an interval."""
         edge = self._edge
-        self._sweeper = edge.loop.call_later(self._sweep_interval_s, self._sweep)
+        if not self._unswept:
+            self._unswept = list(edge.sockets)
+            turns = math.ceil(len(self._unswept) / _SWEPT_PER_TURN)
+            self._sweep_again_s = self._sweep_interval_s / max(1, turns)
+        self._sweeper = edge.loop.call_later(self._sweep_again_s, self._sweep)
         now = edge.loop.time()
-        for socket in tuple(edge.sockets):
+        turn, self._unswept = self._unswept[:_SWEPT_PER_TURN], self._unswept[_SWEPT_PER_TURN:]
+        for socket in turn:
             try:
-                socket.sweep(now)
+                if not socket.closed:
+                    socket.sweep(now)
             except Exception:  # one broken socket must not stop the watch over the others
                 log.exception("sweep failed", extra={"station_id": socket.station_id})

@@ -98,6 +98,15 @@ async def test_a_peer_that_answers_no_ping_is_disconnected_and_a_quiet_one_that_
         writer.close()
 
 
+async def test_many_sockets_are_swept_a_few_at_a_time_and_none_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.gateway.gateway._SWEPT_PER_TURN", 2)
+    async with site(ping_interval_s=0.1, pong_timeout_s=0.3) as running:
+        writers = [(await raw_station(running, f"CP-{number}"))[1] for number in range(7)]
+        await until(lambda: running.gateway.stats().dead_peers == 7)
+        for writer in writers:
+            writer.close()
+
+
 async def test_a_message_proves_life_as_well_as_a_pong() -> None:
     """G02.FR.04: any message shows that the station is there."""
     async with site(ping_interval_s=0.05, pong_timeout_s=0.3) as running:
