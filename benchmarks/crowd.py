@@ -19,6 +19,7 @@ PROCESSES = 6
 CROWD = 100_000
 CONNECT_PER_S = 700
 SETTLE_S = 30
+SECONDS = 120
 
 
 def measure_idle(folder: Path) -> Rows:
@@ -26,7 +27,7 @@ def measure_idle(folder: Path) -> Rows:
     with platform(folder) as running:
         before = _memory_kb(running)
         with _lean(running, 0, IDLE, 60, ["--heartbeat-s", "300", "--charging-share", "0"]) as crowd:
-            _wait_ready(crowd)
+            _wait(crowd, "ready")
             time.sleep(10)
             after = _memory_kb(running)
             crowd.terminate()
@@ -35,17 +36,21 @@ def measure_idle(folder: Path) -> Rows:
 
 def measure_100k(folder: Path) -> Rows:
     """100,000 stations: heartbeats every 300 s, one in ten charging with a sample a minute."""
-    seconds = 60
-    quiet = ["--heartbeat-s", "300", "--charging-share", "0.1", "--sample-s", "60", "--settle-s", str(SETTLE_S)]
+    quiet = ["--heartbeat-s", "300", "--charging-share", "0.1", "--sample-s", "60", "--together"]
     with platform(folder, gateway__count=PROCESSES) as running:
         share = -(-CROWD // PROCESSES)
         began = time.monotonic()
         crowds = [
-            _lean(running, number, min(share, CROWD - number * share), seconds, quiet) for number in range(PROCESSES)
+            _lean(running, number, min(share, CROWD - number * share), SECONDS, quiet) for number in range(PROCESSES)
         ]
         for crowd in crowds:
-            _wait_ready(crowd)
-        connected_s = time.monotonic() - began - SETTLE_S
+            _wait(crowd, "ready")
+        connected_s = time.monotonic() - began
+        time.sleep(SETTLE_S)
+        for crowd in crowds:  # all measure at once: one that connects or leaves would disturb the others
+            _tell(crowd)
+        for crowd in crowds:
+            _wait(crowd, "measured")
         memory = {kind: _memory_kb(running, kind) for kind in ("gateways", "hosts")}
         results: list[dict[str, Any]] = [json.loads(crowd.communicate()[0]) for crowd in crowds]
     return {
@@ -61,19 +66,34 @@ def measure_100k(folder: Path) -> Rows:
 
 
 def _lean(running: Platform, number: int, stations: int, seconds: float, more: list[str]) -> subprocess.Popen[str]:
-    """Start one process of stations that connects from an address of its own."""
+    """Start one process of stations that connects from addresses of its own.
+
+    Two, as the kernel searches long for a free port once half of an address's are taken.
+    """
     command = [sys.executable, "-m", "simulator.lean", "--to", running.stations, "--stations", str(stations), "--json"]
-    command += ["--seconds", str(seconds), "--id-pattern", f"CROWD{number}-%05d", "--source", f"127.0.0.{number + 2}"]
+    command += ["--seconds", str(seconds), "--id-pattern", f"CROWD{number}-%05d"]
+    command += ["--source", f"127.0.1.{number + 1}", "--source", f"127.0.2.{number + 1}"]
     command += ["--connect-rate", str(CONNECT_PER_S / PROCESSES), "--connect-timeout-s", "900", *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
-def _wait_ready(crowd: subprocess.Popen[str]) -> None:
+def _wait(crowd: subprocess.Popen[str], word: str) -> None:
+    """Wait until the stations say this word."""
     assert crowd.stderr is not None
+    said = []
     for line in crowd.stderr:
-        if "measuring" in line:
+        said.append(line)
+        if word in line:
             return
-    raise RuntimeError("the stations did not get ready")
+    raise RuntimeError(f"the stations did not say {word!r}, but: {''.join(said)}")
+
+
+def _tell(crowd: subprocess.Popen[str]) -> None:
+    """Let the stations go on; the end of `communicate` does as well."""
+    assert crowd.stdin is not None
+    crowd.stdin.write("\n")
+    crowd.stdin.flush()
 
 
 def _memory_kb(running: Platform, kind: str | None = None) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import random
 import socket
 import sys
@@ -45,8 +46,8 @@ class LeanSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 0.0
     connect_rate: float = 1000.0
     connect_timeout_s: float = 120.0
-    settle_s: float = 0.0
-    """How long to wait between the last connection and the measurement."""
+    together: bool = False
+    """Measure, and leave, each when a line comes on standard input: so that several processes do it at once."""
     reconnect_s: tuple[float, float] = (1.0, 3.0)
     """How long a station waits before it comes back: anything between."""
     sources: tuple[str, ...] = ()
@@ -109,14 +110,22 @@ class Load:
         if plan.ready < settings.stations:
             progress(f"only {plan.ready} of {settings.stations} stations are ready; measuring these")
         ready_seconds = time.perf_counter() - begin
-        await asyncio.sleep(settings.settle_s)
-        progress(f"{plan.ready} stations ready after {ready_seconds:.1f} s; measuring for {settings.seconds:g} s")
+        gc.freeze()  # looking at all stations for garbage would delay their messages
+        progress(f"{plan.ready} stations ready after {ready_seconds:.1f} s")
+        await self._told()
+        progress(f"measuring for {settings.seconds:g} s")
         plan.latencies, plan.answered, plan.errors, plan.disconnects = Histogram(), 0, 0, 0
         cpu, begin = time.process_time(), time.perf_counter()
         await asyncio.sleep(settings.seconds)
         result = self._result(time.perf_counter() - begin, time.process_time() - cpu, ready_seconds)
+        progress("measured")
+        await self._told()
         await self.stop()
         return result
+
+    async def _told(self) -> None:
+        if self.settings.together:
+            await asyncio.to_thread(sys.stdin.readline)
 
     async def connect(self) -> None:
         """Connect and boot every station, or as many as get ready in time; they report from then on.
@@ -251,7 +260,7 @@ def add_load_arguments(parser: argparse.ArgumentParser) -> None:
     lean.add_argument("--charging-share", type=float, default=1.0, help="share of the stations that charge, 0..1")
     lean.add_argument("--connect-rate", type=float, default=1000.0, help="new connections a second (default 1000)")
     lean.add_argument("--connect-timeout-s", type=float, default=120.0, help="how long stations may take to get ready")
-    lean.add_argument("--settle-s", type=float, default=0.0, help="wait so long before measuring")
+    lean.add_argument("--together", action="store_true", help="wait for a line on stdin to measure, and one to leave")
     lean.add_argument("--source", action="append", default=[], help="local address to connect from; repeatable")
 
 
@@ -268,7 +277,7 @@ def settings_from(args: argparse.Namespace, *, id_pattern: str) -> LeanSettings:
         heartbeat_s=args.heartbeat_s,
         connect_rate=args.connect_rate,
         connect_timeout_s=args.connect_timeout_s,
-        settle_s=args.settle_s,
+        together=args.together,
         sources=tuple(args.source),
     )
 
