@@ -20,9 +20,9 @@ import orjson
 from actors.dispatch import CommandQueue
 from actors.domain.command import Command
 from actors.domain.records import Progress
-from actors.domain.station import Configuration, Station
+from actors.domain.station import Configuration, Station, decided
 from actors.domain.transaction import ChargingTransaction
-from actors.errors import Conflict, FrameFault, NotFound
+from actors.errors import Changed, Conflict, FrameFault, NotFound
 from actors.handlers.routes import ROUTES, Route
 from actors.handlers.transactions import started_by
 from actors.ocpp import schemas, v16
@@ -130,9 +130,9 @@ class Charger:
         self.station.next_transaction_id = int(now.timestamp()) & 0x3FFF_FFFF
 
     def configure(self, change: Configuration, now: datetime, *, create: bool, again: bool = False) -> Turn:
-        """Take an admin's decisions; `create` registers a new station. Raises NotFound, Conflict.
+        """Take an admin's decisions; `create` registers a new station. Raises NotFound, Conflict, Changed.
 
-        `again` tells that an earlier call may have registered it.
+        `again` tells that an earlier call may have been executed.
         """
         if create and self.known:
             if again and change.registered(self.station):
@@ -140,6 +140,10 @@ class Charger:
             raise Conflict(f"there is a station {self.station.station_id} already")
         if not create and not self.known:
             raise NotFound(f"there is no station {self.station.station_id}")
+        if change.expected not in (None, decided(self.station)):
+            if again and change.applied(self.station):
+                return self._turn(now)
+            raise Changed(f"the configuration of {self.station.station_id} is another one by now; read it again")
         turn = self._turn(now)
         if create:
             self._register(now)

@@ -40,6 +40,14 @@ class Conflict(CloudBayError):
     title = "Conflict"
 
 
+class Changed(CloudBayError):
+    """What the request would change is no longer what its sender has seen (RFC 9110 section 13.1.1)."""
+
+    ocpp_code = "GenericError"
+    http_status = 412
+    title = "Changed meanwhile"
+
+
 class StationOffline(Conflict):
     """The station is not connected and the caller chose not to wait."""
 

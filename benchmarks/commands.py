@@ -20,13 +20,13 @@ def measure(folder: Path) -> Rows:
         with subprocess.Popen(
             [*station, "--seconds", "600", "--heartbeat-s", "60", "--charging-share", "0"]
         ) as process:
-            while not client.get("/api/v1/stations", params={"connected": "true"}).json()["items"]:
+            while not client.get("/admin/v1/stations", params={"connected": "true"}).json()["_embedded"]["cb:station"]:
                 time.sleep(0.2)
             waits = []
             for number in range(COMMANDS + 20):
                 began = time.perf_counter()
                 answer = client.post(
-                    "/api/v1/stations/LEAN-00000/commands",
+                    "/admin/v1/stations/LEAN-00000/commands",
                     json={"action": "ClearChargingProfile", "payload": {"chargingProfileId": number}},
                     headers={"Prefer": "wait=10"},
                 )

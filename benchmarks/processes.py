@@ -21,7 +21,7 @@ import psutil
 from cluster.screens import as_wanted
 
 _READY_WITHIN_S = 180.0
-_PLACEMENTS = "/api/v1/placements/station"
+_PLACEMENTS = "/admin/v1/placements/station"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Platform:
 
     def status(self) -> dict[str, Any]:
         with self.client() as client:
-            answer: dict[str, Any] = client.get("/api/v1/status").raise_for_status().json()
+            answer: dict[str, Any] = client.get("/admin/v1/status").raise_for_status().json()
         return answer
 
     def pids(self, kind: str) -> set[int]:
@@ -53,7 +53,7 @@ class Platform:
         """Tell whether as many hosts and gateways as wanted are there, and every partition is held."""
         with self.client() as client:
             answer = client.get("/readyz")
-            hosts = client.get("/api/v1/hosts")
+            hosts = client.get("/admin/v1/hosts")
         if answer.status_code != 200 or hosts.status_code != 200:
             return False
         return as_wanted(hosts.json())
@@ -69,7 +69,7 @@ class Platform:
     def dedicated(self) -> set[str]:
         """Return the stations that are held by a host of their own."""
         with self.client() as client:
-            hosts = client.get("/api/v1/hosts").raise_for_status().json()["hosts"]
+            hosts = client.get("/admin/v1/hosts").raise_for_status().json()["hosts"]
         return {host["stationId"] for host in hosts if host["stationId"] is not None and host["partitions"]}
 
     def place(self, station_ids: Iterable[str], *, dedicated: bool) -> None:

@@ -16,6 +16,7 @@ from actors.errors import CloudBayError, Unavailable
 from cluster import screens
 from cluster.bearer import mint
 from cluster.client import ApiClient, RefusedByApi
+from cluster.identity.caller import ROLES
 from cluster.keys import load_keys
 from cluster.logs import set_up_logging
 from configs.settings import Settings
@@ -24,9 +25,9 @@ from simulator import cli as simulator_cli
 
 _Json = dict[str, Any]
 
-_HOSTS = "/api/v1/hosts"
-_RESTART = "/api/v1/restart"
-_PLACEMENTS = "/api/v1/placements"
+_HOSTS = "/admin/v1/hosts"
+_RESTART = "/admin/v1/restart"
+_PLACEMENTS = "/admin/v1/placements"
 _LOOK_EVERY_S = 0.5
 _PATIENCE_S = 240.0
 """Less than the life of the command's own token."""
@@ -39,7 +40,7 @@ _EPILOG = """examples:
   how it is doing, from another terminal
     cloudbay status
   a token for the API, and a first call
-    curl -H "Authorization: Bearer $(cloudbay token)" http://127.0.0.1:8000/api/v1/stations
+    curl -H "Authorization: Bearer $(cloudbay token)" http://127.0.0.1:8000/admin/v1/stations
   four hosts instead of two, while stations charge
     cloudbay hosts scale 4
   a process of its own for each station of a depot
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     verb("restart", _restart, "start every process anew, one after the other, while stations charge")
     verb("partitions", _partitions, "show which host holds which partitions of the fleet")
     token = verb("token", _token, "print a bearer token for the API")
-    token.add_argument("--role", choices=("admin", "viewer"), default="admin", help="what it may do (default admin)")
+    token.add_argument("--role", choices=sorted(ROLES), default="admin", help="what it may do (default admin)")
     token.add_argument("--seconds", type=int, metavar="N", help="how long it is good (default: api.token_ttl_s)")
     verb("migrate", _migrate, "bring the database's schema up to date")
     simulate = verbs.add_parser("simulate", help="connect simulated stations to any CSMS")
@@ -127,7 +128,7 @@ def _demo(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _status(_arguments: argparse.Namespace, settings: Settings) -> int:
     with ApiClient(settings) as api:
-        print(screens.status(api.get("/api/v1/status"), api.address))
+        print(screens.status(api.get("/admin/v1/status"), api.address))
     return 0
 
 
@@ -137,13 +138,13 @@ def _stations(arguments: argparse.Namespace, settings: Settings) -> int:
             body: dict[str, object] = {"stationId": arguments.station_id, "password": not arguments.no_password}
             if arguments.site is not None:
                 body["siteId"] = arguments.site
-            print(screens.added(api.post("/api/v1/stations", body), settings))
+            print(screens.added(api.post("/admin/v1/stations", body), settings))
         elif arguments.action == "list":
             query = {"connected": "true"} if arguments.connected else {}
-            page: Any = api.get("/api/v1/stations", limit="500", **query)
-            print(screens.stations(page["items"]))
+            page: Any = api.get("/admin/v1/stations", limit="500", **query)
+            print(screens.stations(page["_embedded"]["cb:station"]))
         else:
-            print(screens.station(api.get(f"/api/v1/stations/{arguments.station_id}")))
+            print(screens.station(api.get(f"/admin/v1/stations/{arguments.station_id}")))
     return 0
 
 
@@ -192,7 +193,7 @@ def _partitions(_arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _token(arguments: argparse.Namespace, settings: Settings) -> int:
     key = load_keys(settings.data_dir).token
-    print(mint(key, arguments.role, arguments.seconds or settings.api.token_ttl_s))
+    print(mint(key, [arguments.role], arguments.seconds or settings.api.token_ttl_s))
     return 0
 
 

@@ -1,9 +1,14 @@
-"""Bearer tokens of the API: JSON Web Tokens signed with the platform's own key (RFC 7519, HS256)."""
+"""Bearer tokens of the machine's own operator: JSON Web Tokens signed with the platform's own key (RFC 7519, HS256).
+
+`cloudbay token` makes them, and the other verbs of the command use them. Must not know: HTTP.
+"""
 
 from __future__ import annotations
 
 import time
-from typing import Final, Literal
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 from joserfc import jwt
@@ -11,17 +16,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
 from actors.errors import CloudBayError
-
-Role = Literal["admin", "viewer"]
+from cluster.identity.caller import Caller, Role
 
 _ISSUER: Final = "cloudbay"
-
-
-class Bearer(msgspec.Struct, frozen=True):
-    """Who calls: a name for the records, and what they may do."""
-
-    subject: str
-    role: Role
 
 
 class BadToken(CloudBayError):
@@ -31,18 +28,37 @@ class BadToken(CloudBayError):
     title = "Not authenticated"
 
 
-def mint(key: bytes, role: Role, life_s: int, subject: str = "cli") -> str:
-    """Return a token for `role` that is good for `life_s` seconds from now."""
+class _Claims(msgspec.Struct):
+    iss: str
+    sub: str
+    roles: list[Role]
+    iat: int
+
+
+class OwnTokens:
+    """CallerDirectory of the tokens that the machine's operator has made."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    async def identify(self, token: str) -> Caller:
+        """Return who a token speaks for. Raises BadToken."""
+        return read(token, self._key)
+
+
+def mint(key: bytes, roles: Collection[Role], life_s: int, subject: str = "cli") -> str:
+    """Return a token for a caller with these roles that is good for `life_s` seconds from now."""
     now = int(time.time())
-    claims = {"iss": _ISSUER, "sub": subject, "role": role, "iat": now, "exp": now + life_s}
+    claims = {"iss": _ISSUER, "sub": subject, "roles": sorted(roles), "iat": now, "exp": now + life_s}
     return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(key))
 
 
-def read(token: str, key: bytes) -> Bearer:
+def read(token: str, key: bytes) -> Caller:
     """Return who a token speaks for. Raises BadToken."""
     try:
         claims = jwt.decode(token, OctKey.import_key(key), algorithms=["HS256"]).claims
         jwt.JWTClaimsRegistry(iss={"essential": True, "value": _ISSUER}, exp={"essential": True}).validate(claims)
-        return msgspec.convert({"subject": claims["sub"], "role": claims["role"]}, Bearer)
-    except (JoseError, msgspec.ValidationError, ValueError, KeyError):
+        known = msgspec.convert(claims, _Claims)
+    except (JoseError, msgspec.ValidationError, ValueError):
         raise BadToken("the bearer token is not valid; get one with `cloudbay token`") from None
+    return Caller(known.sub, _ISSUER, frozenset(known.roles), logged_in_at=datetime.fromtimestamp(known.iat, UTC))

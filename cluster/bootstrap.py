@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from actors.domain.token import TokenRules
 from actors.turn import Rules
+from cluster.bearer import OwnTokens
 from cluster.bus.client import make_client, reachable
 from cluster.bus.live import ValkeyLiveBus
 from cluster.bus.outbox import Relay
@@ -152,13 +153,13 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
         queries=PostgresQueries(engine),
         tokens=PostgresTokens(engine),
         chargers=RayChargers(directory),
+        callers=OwnTokens(keys.token),
         hosts=fleet,
         placements=PostgresPlacements(engine, settings.hosts.placement == "dedicated", settings.hosts.max_dedicated),
         stats=stats,
         ping_redis=ping_redis,
         clock=_now,
         new_id=lambda: str(uuid4()),
-        token_key=keys.token,
         password_key=keys.password,
         generation=generation,
         close=stack.aclose,

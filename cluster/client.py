@@ -25,7 +25,7 @@ class ApiClient:
     """Calls the API of the platform that runs on a data folder, as an admin."""
 
     def __init__(self, settings: Settings) -> None:
-        token = mint(load_keys(settings.data_dir).token, role="admin", life_s=_TOKEN_LIFE_S)
+        token = mint(load_keys(settings.data_dir).token, ["admin"], life_s=_TOKEN_LIFE_S)
         self.address = _address(settings.data_dir) or f"http://{settings.api.host}:{settings.api.port}"
         self._http = httpx.Client(base_url=self.address, headers={"Authorization": f"Bearer {token}"}, timeout=30.0)
 

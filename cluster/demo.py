@@ -20,7 +20,7 @@ _BEGINS_BEFORE = timedelta(hours=24)
 async def demo(settings: Settings, stations: int, *, once: bool) -> None:
     """Run the platform with `stations` simulated ones, until stopped or (`once`) until each has charged one car."""
     async with platform(settings) as (addresses, keys):
-        token = mint(keys.token, "admin", settings.api.token_ttl_s, subject="demo")
+        token = mint(keys.token, ["admin"], settings.api.token_ttl_s, subject="demo")
         print(_what_to_look_at(addresses.api, token), flush=True)
         fleet = Fleet(
             FleetSettings(
@@ -53,8 +53,8 @@ def _what_to_look_at(api: str, token: str) -> str:
 Look at it:
   {api}/docs   the API, to read and to try (Authorize with the token below)
   export TOKEN={token}
-  curl -H "Authorization: Bearer $TOKEN" {api}/api/v1/stations
-  curl -H "Authorization: Bearer $TOKEN" {api}/api/v1/transactions
+  curl -H "Authorization: Bearer $TOKEN" {api}/admin/v1/stations
+  curl -H "Authorization: Bearer $TOKEN" {api}/admin/v1/transactions
   .venv/bin/cloudbay status   in another terminal
 Ctrl-C stops everything.
 """

@@ -20,6 +20,7 @@ import socket
 import stat
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -36,7 +37,6 @@ from configs.settings import Settings
 log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
-APPLICATION = "api"
 API_MODULE = "serve.deployment"  # by name, because imports flow from serve to cluster
 
 _PORTS_FREE_WITHIN_S = 10.0  # the parts of a killed platform need seconds to notice that it is gone
@@ -56,6 +56,7 @@ class Runtime:
         self.logs = logs
         """Where the processes of a local cluster log."""
         self._settings = settings
+        self._applications: list[str] = []
         self._lock = lock
         _load_serve()
         # Serve comes up while the caller starts its own actors.
@@ -65,12 +66,14 @@ class Runtime:
         """Run the HTTP API and wait until it answers; another `generation` replaces its processes."""
         self.run(importlib.import_module(API_MODULE).build(settings, keys, generation))
 
-    def run(self, application: object) -> None:
-        """Run a Ray Serve application at `api.host`:`api.port` and wait until it answers."""
+    def run(self, applications: Mapping[str, object]) -> None:
+        """Run Ray Serve applications at `api.host`:`api.port`, by their paths, and wait until they answer."""
         import ray.serve as rayserve
 
         self._serve.result()
-        rayserve.run(application, name=APPLICATION, route_prefix="/")
+        self._applications = [_application(path) for path in applications]
+        targets = [rayserve.RunTarget(one, _application(path), path) for path, one in applications.items()]
+        rayserve.run_many(targets)
 
     def _start_serve(self) -> None:
         import ray.serve as rayserve
@@ -96,13 +99,19 @@ class Runtime:
             if ray.is_initialized():
                 import ray.serve as rayserve
 
-                rayserve.delete(APPLICATION)
+                for name in self._applications:
+                    rayserve.delete(name)
                 ray.shutdown()
             return
         ray.shutdown()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _application(path: str) -> str:
+    """Name the application that lives at a path."""
+    return path.strip("/").partition("/")[0] or "front"
 
 
 def start(settings: Settings) -> Runtime:

@@ -87,8 +87,9 @@ def stations(items: Sequence[dict[str, Any]]) -> str:
 
 def station(detail: dict[str, Any]) -> str:
     """Show one station, field by field."""
-    width = max(len(name) for name in detail)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in detail.items() if value not in (None, [], {}))
+    facts = {name: value for name, value in detail.items() if value not in (None, [], {}) and name[0] != "_"}
+    width = max(len(name) for name in facts)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
 
 
 def added(answer: dict[str, Any], settings: Settings) -> str:

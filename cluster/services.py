@@ -13,6 +13,7 @@ from typing import Protocol
 from actors.domain.command import Command
 from actors.domain.station import Configuration, Station
 from actors.domain.token import KnownToken
+from cluster.identity.caller import Caller
 from cluster.store.views import (
     FleetCounts,
     FrameEntry,
@@ -22,6 +23,7 @@ from cluster.store.views import (
     PlacementKind,
     Restart,
     StationDetail,
+    StationOrder,
     StationSummary,
     StoredNotice,
     StoredVariable,
@@ -43,8 +45,9 @@ class StationQueries(Protocol):
         q: str | None = None,
         cursor: str | None = None,
         limit: int = 100,
+        order: StationOrder = "stationId",
     ) -> Page[StationSummary]:
-        """List stations by id."""
+        """List stations."""
 
     async def station(self, station_id: str, show_tokens: bool = False) -> StationDetail:
         """Return one station. Raises NotFound."""
@@ -127,7 +130,17 @@ class ChargerDirectory(Protocol):
         """Withdraw a queued command. Raises NotFound, Conflict, Unavailable."""
 
     async def configure(self, station_id: str, change: Configuration, *, create: bool = False) -> Station:
-        """Take an admin's decisions; `create` registers a new station. Raises NotFound, Conflict, Unavailable."""
+        """Take an admin's decisions; `create` registers a new station.
+
+        Raises NotFound, Conflict, Changed, Unavailable.
+        """
+
+
+class CallerDirectory(Protocol):
+    """Who calls."""
+
+    async def identify(self, token: str) -> Caller:
+        """Return who a bearer token speaks for. Raises BadToken, Unavailable."""
 
 
 class HostDirectory(Protocol):
@@ -176,6 +189,7 @@ class ApiServices:
     queries: Queries
     tokens: TokenRegistry
     chargers: ChargerDirectory
+    callers: CallerDirectory
     hosts: HostDirectory
     placements: PlacementRules
     stats: Callable[[], Awaitable[FleetStats]]
@@ -183,8 +197,6 @@ class ApiServices:
     """Raises Unavailable when Redis does not answer."""
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
-    token_key: bytes = field(repr=False)
-    """Signs bearer tokens."""
     password_key: bytes = field(repr=False)
     """Hashes station passwords."""
     generation: int

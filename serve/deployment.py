@@ -1,8 +1,9 @@
-"""The API as a Ray Serve application; the only file of this package that imports Ray."""
+"""The applications as Ray Serve runs them; the only file of this package that imports Ray."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import ray.serve as rayserve
 from fastapi import FastAPI
@@ -12,33 +13,45 @@ from cluster.bootstrap import open_api
 from cluster.keys import Keys
 from cluster.logs import set_up_logging
 from cluster.runtime import keep_replica_on_loopback
+from cluster.services import ApiServices
 from configs.settings import Settings
-from serve.app import build_app
+from serve.admin import application as admin
+from serve.front import application as front
 
 _MAX_ONGOING_REQUESTS = 1000
 """A request that waits for a station (`Prefer: wait`) costs nothing, and would soon use up Ray's default of 5."""
+
+_APPLICATIONS: Final[Mapping[str, Callable[[ApiServices], FastAPI]]] = {
+    admin.PREFIX: admin.build,
+    front.PREFIX: front.build,
+}
 
 
 class Api:
     """One API process. Hard state: none. Soft state: connections, counters. Lost in a crash: requests under way."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, settings: Mapping[str, object], keys: Keys, generation: int
+        self, prefix: str, settings: Mapping[str, object], keys: Keys, generation: int
     ) -> None:
         loaded = Settings.model_validate(settings)
         set_up_logging(loaded.log)
         keep_replica_on_loopback()
+        self._prefix = prefix
         self._services = await open_api(loaded, keys, generation)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_app(self._services)
+        return _APPLICATIONS[self._prefix](self._services)
 
     async def __del__(self) -> None:
         await self._services.close()
 
 
-def build(settings: Settings, keys: Keys, generation: int) -> rayserve.Application:
-    """Return the application for `ray.serve.run`; with another `generation` it is another one, and replaces it."""
+def build(settings: Settings, keys: Keys, generation: int) -> dict[str, rayserve.Application]:
+    """Return the applications by their paths; with another `generation` they are others, and replace them."""
+    return {prefix: _built(prefix, settings, keys, generation) for prefix in _APPLICATIONS}
+
+
+def _built(prefix: str, settings: Settings, keys: Keys, generation: int) -> rayserve.Application:
     deployment = rayserve.deployment(
         name="Api",
         num_replicas=settings.api.replicas,
@@ -46,4 +59,4 @@ def build(settings: Settings, keys: Keys, generation: int) -> rayserve.Applicati
         ray_actor_options={"num_cpus": 0},
         logging_config=LoggingConfig(enable_access_log=False),
     )(rayserve.ingress()(Api))
-    return deployment.bind(settings.model_dump(mode="json"), keys, generation)
+    return deployment.bind(prefix, settings.model_dump(mode="json"), keys, generation)

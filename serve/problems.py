@@ -19,13 +19,6 @@ _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 Fault = dict[str, str]
 
 
-class NotAllowed(CloudBayError):
-    """The caller is known, and may not do this."""
-
-    http_status = 403
-    title = "Not allowed"
-
-
 class Problem(JSONResponse):
     """A problem document. `kind` tells problems apart for programs, `detail` says what is wrong here."""
 

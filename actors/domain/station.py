@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import Final, Literal
 
@@ -63,6 +64,9 @@ class Station(msgspec.Struct):
         return count & (count - 1) == 0
 
 
+_DECISIONS: Final = ("admission", "validation", "password_digest", "site_id")
+
+
 class Configuration(msgspec.Struct, frozen=True):
     """What an admin decides about a station; what is UNSET stays as it is."""
 
@@ -70,10 +74,12 @@ class Configuration(msgspec.Struct, frozen=True):
     validation: Literal["tolerant", "strict"] | msgspec.UnsetType | None = msgspec.UNSET
     password_digest: str | msgspec.UnsetType | None = msgspec.UNSET
     site_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    expected: str | None = None
+    """The `decided` tag that the station must still have; None takes any."""
 
     def apply(self, station: Station) -> None:
         """Write the decisions into `station`."""
-        for field in self.__struct_fields__:
+        for field in _DECISIONS:
             value = getattr(self, field)
             if value is not msgspec.UNSET:
                 setattr(station, field, value)
@@ -82,7 +88,17 @@ class Configuration(msgspec.Struct, frozen=True):
         """Tell whether `station` is decided upon as one that was registered with just this."""
         fresh = Station(station.station_id)
         self.apply(fresh)
-        return all(getattr(station, field) == getattr(fresh, field) for field in self.__struct_fields__)
+        return all(getattr(station, field) == getattr(fresh, field) for field in _DECISIONS)
+
+    def applied(self, station: Station) -> bool:
+        """Tell whether these decisions are in force at `station`."""
+        return all(getattr(self, field) in (msgspec.UNSET, getattr(station, field)) for field in _DECISIONS)
+
+
+def decided(station: Station) -> str:
+    """Return a tag that is another one whenever a decision about the station is another one, but for its password."""
+    decisions = (station.station_id, station.admission, station.validation, station.site_id)
+    return hashlib.blake2b(msgspec.json.encode(decisions), digest_size=12).hexdigest()
 
 
 def connector_key(evse_id: int, connector_id: int) -> str:

@@ -7,7 +7,7 @@ Must not know: HTTP, who may see what.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -51,6 +51,7 @@ from cluster.store.views import (
     Page,
     ReceivedMeterValues,
     StationDetail,
+    StationOrder,
     StationSummary,
     StoredNotice,
     StoredVariable,
@@ -80,14 +81,27 @@ _FRAMES = union_all(
     _frames_that("out", ocpp_frames.c.sent, ocpp_frames.c.seq * 2 + 1),
 ).subquery("frames")
 
-STATIONS: Final = Order([stations.c.station_id], (str,))
-TRANSACTIONS: Final = Order([transactions.c.began_at, transactions.c.id], (datetime, str), newest_first=True)
-COMMANDS: Final = Order([commands.c.created_at, commands.c.id], (datetime, str), newest_first=True)
-NOTICES: Final = Order([notices.c.at, notices.c.kind, notices.c.digest], (datetime, str, str), newest_first=True)
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BY_ID: Final = Order([stations.c.station_id], (str,))
+_BY_LAST_SEEN: Final = Order(
+    [func.coalesce(stations.c.last_seen_at, literal(_NEVER)), stations.c.station_id], (datetime, str)
+)
+_BY_MODEL: Final = Order([stations.c.model, stations.c.station_id], (str, str))
+STATIONS: Final[dict[StationOrder, Order]] = {
+    "stationId": _BY_ID,
+    "-stationId": _BY_ID._replace(descending=True),
+    "lastSeenAt": _BY_LAST_SEEN,
+    "-lastSeenAt": _BY_LAST_SEEN._replace(descending=True),
+    "model": _BY_MODEL,
+    "-model": _BY_MODEL._replace(descending=True),
+}
+TRANSACTIONS: Final = Order([transactions.c.began_at, transactions.c.id], (datetime, str), descending=True)
+COMMANDS: Final = Order([commands.c.created_at, commands.c.id], (datetime, str), descending=True)
+NOTICES: Final = Order([notices.c.at, notices.c.kind, notices.c.digest], (datetime, str, str), descending=True)
 VARIABLES: Final = Order(_VARIABLE_KEY, (str, str, int, str, str, str))
 TOKENS: Final = Order([id_tokens.c.created_at, _HASHED_TOKEN], (datetime, str))
 FRAMES_FORWARD: Final = Order([_FRAMES.c.at, _FRAMES.c.place], (datetime, int))
-FRAMES: Final = FRAMES_FORWARD._replace(newest_first=True)
+FRAMES: Final = FRAMES_FORWARD._replace(descending=True)
 
 
 class _MeterValuesInside(msgspec.Struct, rename="camel"):
@@ -114,8 +128,9 @@ class PostgresQueries:
         q: str | None = None,
         cursor: str | None = None,
         limit: int = 100,
+        order: StationOrder = "stationId",
     ) -> Page[StationSummary]:
-        """List stations by id; `q` is a part of the id, vendor, model or serial number, in any case."""
+        """List stations; `q` is a part of the id, vendor, model or serial number, in any case."""
         query = select(*STATION_COLUMNS)
         if connected is not None:
             query = query.where(_CONNECTED if connected else ~_CONNECTED)
@@ -126,7 +141,7 @@ class PostgresQueries:
         if q is not None:
             where = (stations.c.station_id, stations.c.vendor_name, stations.c.model, stations.c.serial_number)
             query = query.where(or_(*(column.icontains(q, autoescape=True) for column in where)))
-        return await self._reader.page(query, STATIONS, cursor, limit, _station_summary)
+        return await self._reader.page(query, STATIONS[order], cursor, limit, _station_summary)
 
     async def station(self, station_id: str, show_tokens: bool = False) -> StationDetail:
         """Return one station with its open transactions. Raises NotFound."""

@@ -28,9 +28,9 @@ class Reader:
     async def page(
         self, query: Select[Any], order: Order, cursor: str | None, limit: int, made: Callable[[Row[Any]], T]
     ) -> Page[T]:
-        """Return the rows after `cursor` as values `made` of them. Raises BadRequest for a bad cursor or limit."""
-        rows, following = order.cut(await self.all(order.after(query, cursor, limit)), limit)
-        return Page([made(row) for row in rows], following)
+        """Return the rows at `cursor` as values `made` of them. Raises BadRequest for a bad cursor or limit."""
+        rows, following, previous = order.cut(await self.all(order.at(query, cursor, limit)), cursor, limit)
+        return Page([made(row) for row in rows], following, previous)
 
     async def one(self, query: Select[Any]) -> Row[Any] | None:
         """Return the first row, if there is any."""

@@ -20,10 +20,11 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """One page of a list; `cursor` leads to the next one, None at the end."""
+    """One page of a list; `cursor` leads to the next one, None at the end, `previous` to the one before."""
 
     items: list[T]
     cursor: str | None
+    previous: str | None = None
 
 
 class StationSummary(msgspec.Struct, frozen=True):
@@ -38,6 +39,10 @@ class StationSummary(msgspec.Struct, frozen=True):
     connected: bool
     last_seen_at: datetime | None
     connectors: dict[str, ConnectorState]
+
+
+StationOrder = Literal["stationId", "-stationId", "lastSeenAt", "-lastSeenAt", "model", "-model"]
+"""What a list of stations goes by; `-` turns it round. Stations that are alike in it go by their ids."""
 
 
 class TransactionSummary(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.bearer import BadToken, Bearer, mint, read
+from cluster.bearer import BadToken, mint, read
 from cluster.keys import load_keys
 
 
@@ -24,9 +24,11 @@ def test_keys_are_not_shown(tmp_path: Path) -> None:
     assert repr(load_keys(tmp_path)) == "Keys()"
 
 
-def test_a_token_speaks_for_its_role() -> None:
+def test_a_token_speaks_for_its_roles() -> None:
     key = b"k" * 32
-    assert read(mint(key, "viewer", 60, subject="ops"), key) == Bearer("ops", "viewer")
+    caller = read(mint(key, ["support", "auditor"], 60, subject="ops"), key)
+    assert (caller.subject, caller.roles, caller.scopes) == ("ops", frozenset(["support", "auditor"]), None)
+    assert caller.logged_in_at is not None
 
 
 @pytest.mark.parametrize(
@@ -34,9 +36,9 @@ def test_a_token_speaks_for_its_role() -> None:
     [
         "",
         "not.a.token",
-        mint(b"x" * 32, "admin", 60),
-        mint(b"k" * 32, "admin", -60),
-        mint(b"k" * 32, "owner", 60),  # type: ignore[arg-type]
+        mint(b"x" * 32, ["admin"], 60),
+        mint(b"k" * 32, ["admin"], -60),
+        mint(b"k" * 32, ["owner"], 60),  # type: ignore[list-item]
     ],
     ids=["empty", "garbage", "signed by another", "expired", "a role that is none"],
 )

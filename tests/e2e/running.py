@@ -20,14 +20,14 @@ class Running:
         self._http = platform.client()
 
     def get(self, path: str, **query: str) -> Any:
-        response = self._http.get(f"/api/v1{path}", params=query)
+        response = self._http.get(f"/admin/v1{path}", params=query)
         assert response.status_code == 200, response.text
         return response.json()
 
     def command(self, station_id: str, action: str, payload: dict[str, object], wait_s: int = 20) -> Any:
         body = {"action": action, "payload": payload}
         headers = {"Prefer": f"wait={wait_s}"}
-        response = self._http.post(f"/api/v1/stations/{station_id}/commands", json=body, headers=headers)
+        response = self._http.post(f"/admin/v1/stations/{station_id}/commands", json=body, headers=headers)
         assert response.status_code == 200, response.text
         return response.json()
 
@@ -35,7 +35,7 @@ class Running:
         """Wait for the newest transaction of a station to be open or ended."""
 
         def look() -> Any:
-            items = self.get("/transactions", station=station_id)["items"]
+            items = self.get("/transactions", station=station_id)["_embedded"]["cb:transaction"]
             return items[0] if items and (items[0].get("endedAt") is not None) == ended else None
 
         return eventually(look)

@@ -130,7 +130,7 @@ async def test_both_directions_of_the_conversation_are_in_the_log(running: Runni
         await station.boot()
 
     def both() -> bool | None:
-        items = running.get("/stations/FOREIGN-LOG/log")["items"]
+        items = running.get("/stations/FOREIGN-LOG/log")["_embedded"]["cb:frame"]
         return True if {item["direction"] for item in items} == {"in", "out"} else None
 
     assert await asyncio.to_thread(eventually, both)

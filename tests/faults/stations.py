@@ -107,7 +107,9 @@ def _connected(api: Running, identity: str) -> bool:
 
 async def _check_transaction(api: Running, identity: str, *, events: int) -> None:
     """Check that the station's only transaction holds so many events, each once, and is open."""
-    listed: list[dict[str, Any]] = (await asyncio.to_thread(api.get, "/transactions", station=identity))["items"]
+    listed: list[dict[str, Any]] = (await asyncio.to_thread(api.get, "/transactions", station=identity))["_embedded"][
+        "cb:transaction"
+    ]
     assert len(listed) == 1, listed
     found = await asyncio.to_thread(api.get, f"/transactions/{listed[0]['id']}")
     assert found["endedAt"] is None

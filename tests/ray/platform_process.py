@@ -40,7 +40,7 @@ def main(data_dir: str, port: int, haproxy: bool) -> None:
     }
     running = runtime.start(Settings.load("embedded", env={}, overrides=keys))
     deployment = rayserve.deployment(name="Echo", ray_actor_options={"num_cpus": 0})(rayserve.ingress()(Echo))
-    running.run(deployment.bind())
+    running.run({"/": deployment.bind()})
     print("ready", flush=True)
     sys.stdin.read()
     running.stop()

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from starlette.routing import Mount, Router
 
 from actors.domain.station import ConnectorState, Station
-from cluster.bearer import Role, mint
-from configs.settings import Settings
-from serve.app import build_app
+from cluster.bearer import mint
+from cluster.identity.caller import Role
+from serve.admin import application as admin_application
+from serve.front import application as front_application
 from tests.serve.fakes import NOW, TOKEN_KEY, MemoryPlatform, a_transaction
 
 
@@ -26,16 +28,18 @@ def platform() -> MemoryPlatform:
     return platform
 
 
-def bearer(role: Role, life_s: int = 60, key: bytes = TOKEN_KEY) -> dict[str, str]:
+def bearer(*roles: Role, life_s: int = 60, key: bytes = TOKEN_KEY) -> dict[str, str]:
     """Return the header of a caller."""
-    return {"Authorization": f"Bearer {mint(key, role, life_s, subject='ann')}"}
+    return {"Authorization": f"Bearer {mint(key, roles, life_s, subject='ann')}"}
 
 
 @pytest.fixture
 async def anonymous(platform: MemoryPlatform) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client without a token."""
-    app = build_app(platform.services(Settings.load("embedded", env={}, overrides={"hosts.count": 1})))
-    transport = httpx.ASGITransport(app)
+    services = platform.services_of_tests()
+    applications = (admin_application, front_application)
+    routes = [Mount(application.PREFIX, application.build(services)) for application in applications]
+    transport = httpx.ASGITransport(Router(routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client
 
@@ -48,7 +52,7 @@ def admin(anonymous: httpx.AsyncClient) -> httpx.AsyncClient:
 
 
 @pytest.fixture
-def viewer(anonymous: httpx.AsyncClient) -> httpx.AsyncClient:
+def auditor(anonymous: httpx.AsyncClient) -> httpx.AsyncClient:
     """Return a client that may read."""
-    anonymous.headers.update(bearer("viewer"))
+    anonymous.headers.update(bearer("auditor"))
     return anonymous

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from actors.domain.command import Command
 from actors.domain.meter import EnergyPoint
-from actors.domain.station import Configuration, Station
+from actors.domain.station import Configuration, Station, decided
 from actors.domain.token import KnownToken, token_key
 from actors.domain.transaction import GapReport
-from actors.errors import BadRequest, Conflict, NotFound, StationOffline, Unavailable
+from actors.errors import BadRequest, Changed, Conflict, NotFound, StationOffline, Unavailable
+from cluster.bearer import OwnTokens
 from cluster.partitions import PartitionMap
 from cluster.services import ApiServices, FleetStats
 from cluster.store.views import (
@@ -25,6 +26,7 @@ from cluster.store.views import (
     ReceivedMeterValues,
     Restart,
     StationDetail,
+    StationOrder,
     StationSummary,
     StoredNotice,
     StoredVariable,
@@ -92,9 +94,13 @@ class MemoryPlatform:
         """Return the bundle the API is built on."""
         ids = iter(f"id-{number}" for number in range(1_000_000))
         return ApiServices(
-            settings, self, self, self, self, self, self.fleet, self.ping, lambda: NOW, lambda: next(ids), TOKEN_KEY,
-            PASSWORD_KEY, 0, self.close,
+            settings, self, self, self, OwnTokens(TOKEN_KEY), self, self, self.fleet, self.ping, lambda: NOW,
+            lambda: next(ids), PASSWORD_KEY, 0, self.close,
         )  # fmt: skip
+
+    def services_of_tests(self) -> ApiServices:
+        """Return the bundle with the settings that tests go by."""
+        return self.services(Settings.load("embedded", env={}, overrides={"hosts.count": 1}))
 
     async def close(self) -> None:
         self.closed = True
@@ -154,9 +160,17 @@ class MemoryPlatform:
         q: str | None = None,
         cursor: str | None = None,
         limit: int = 100,
+        order: StationOrder = "stationId",
     ) -> Page[StationSummary]:
         self._reach("database")
-        self.stations_asked = {"connected": connected, "registration": registration, "site": site_id, "q": q}
+        asked: dict[str, object] = {
+            "connected": connected,
+            "registration": registration,
+            "site": site_id,
+            "q": q,
+            "sort": order,
+        }
+        self.stations_asked = asked
         found = [
             StationSummary(
                 s.station_id, s.vendor_name, s.model, s.firmware_version, s.ocpp_version, s.registration,
@@ -232,6 +246,8 @@ class MemoryPlatform:
                 raise Conflict(f"there is a station {station_id} already")
             self.known[station_id] = Station(station_id)
         station = (await self.station(station_id)).station
+        if change.expected not in (None, decided(station)):
+            raise Changed("it is another one by now")
         change.apply(station)
         return station
 
@@ -267,4 +283,5 @@ class MemoryPlatform:
 def _page(found: Sequence[T], cursor: str | None, limit: int) -> Page[T]:
     start = int(cursor or 0)
     more = start + limit < len(found)
-    return Page(list(found[start : start + limit]), str(start + limit) if more else None)
+    before = str(max(0, start - limit)) if start else None
+    return Page(list(found[start : start + limit]), str(start + limit) if more else None, before)

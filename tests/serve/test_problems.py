@@ -7,11 +7,11 @@ import pytest
 
 from tests.serve.fakes import MemoryPlatform
 
-COMMANDS = "/api/v1/stations/CP-1/commands"
+COMMANDS = "/admin/v1/stations/CP-1/commands"
 
 
-async def test_a_problem_of_ours(viewer: httpx.AsyncClient) -> None:
-    answer = await viewer.get("/api/v1/stations/nobody")
+async def test_a_problem_of_ours(auditor: httpx.AsyncClient) -> None:
+    answer = await auditor.get("/admin/v1/stations/nobody")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json() == {
         "type": "urn:cloudbay:problem:not-found",
@@ -37,7 +37,7 @@ async def test_a_body_that_is_no_json(admin: httpx.AsyncClient) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/api/v1/stations", 405)])
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/admin/v1/stations", 405)])
 async def test_what_the_router_refuses(admin: httpx.AsyncClient, method: str, path: str, status: int) -> None:
     answer = await admin.request(method, path)
     assert answer.status_code == status
@@ -49,9 +49,9 @@ async def test_what_the_core_refuses(admin: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()["detail"]) == (422, "Nonsense is no command")
 
 
-async def test_a_part_that_is_away_may_be_asked_again(viewer: httpx.AsyncClient, platform: MemoryPlatform) -> None:
+async def test_a_part_that_is_away_may_be_asked_again(auditor: httpx.AsyncClient, platform: MemoryPlatform) -> None:
     platform.down.add("database")
-    answer = await viewer.get("/api/v1/stations")
+    answer = await auditor.get("/admin/v1/stations")
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
 

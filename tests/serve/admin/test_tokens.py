@@ -5,7 +5,7 @@ import pytest
 
 from tests.serve.fakes import MemoryPlatform
 
-TOKENS = "/api/v1/tokens"
+TOKENS = "/admin/v1/tokens"
 CARD = "04A2B3C4D5E6"
 
 
@@ -14,7 +14,7 @@ async def test_a_card_is_registered_and_never_shown_whole(admin: httpx.AsyncClie
     answer = await admin.post(TOKENS, json=asked)
     assert answer.status_code == 201
     assert answer.json()["idToken"] == "********D5E6"
-    listed = (await admin.get(TOKENS)).json()["items"]
+    listed = (await admin.get(TOKENS)).json()["_embedded"]["cb:token"]
     assert [t["idToken"] for t in listed] == ["********D5E6"]
     stored = platform.cards[CARD.lower()]
     assert (stored.id_token, stored.group_id, stored.concurrent, stored.status) == (CARD, "family", False, "Accepted")

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
-from cluster.services import ApiServices
-from serve.auth import admin, viewer
-from serve.services import Services
-from serve.wire import HostsAsked, HostsOut
+from serve.admin.wire import HostsAsked, HostsOut
+from serve.context import Asking, Context
+from serve.hal import present
 
-router = APIRouter(prefix="/api/v1/hosts", tags=["hosts"], dependencies=[Depends(viewer)])
+router = APIRouter(prefix="/hosts", tags=["platform"])
 
 
 @router.get("", response_model=HostsOut)
-async def list_hosts(services: Services) -> dict[str, object]:
+async def list_hosts(asking: Asking) -> dict[str, object]:
     """List the hosts and what they hold; `free` partitions are between two owners."""
-    return await _shown(services)
+    return await _shown(asking)
 
 
-@router.put("", response_model=HostsOut, status_code=202, dependencies=[Depends(admin)])
-async def scale_hosts(asked: HostsAsked, services: Services) -> dict[str, object]:
+@router.put("", response_model=HostsOut, status_code=202)
+async def scale_hosts(asked: HostsAsked, asking: Asking) -> dict[str, object]:
     """Ask for another number of hosts. They come, or hand over and go, within seconds; no socket is closed."""
-    await services.hosts.want_hosts(asked.count)
-    return await _shown(services)
+    await asking.services.hosts.want_hosts(asked.count)
+    return await _shown(asking)
 
 
-async def _shown(services: ApiServices) -> dict[str, object]:
-    ownership = await services.hosts.ownership()
+async def _shown(asking: Context) -> dict[str, object]:
+    ownership = await asking.services.hosts.ownership()
     return {
         "wanted": ownership.wanted,
         "partitions": ownership.map.total,
@@ -37,6 +36,8 @@ async def _shown(services: ApiServices) -> dict[str, object]:
             {**share._asdict(), "partitions": len(share.partitions), "ranges": ranges(share.partitions)}
             for share in ownership.shares()
         ],
+        "links": {"self": asking.here, "curies": asking.curies},
+        "templates": present({"scale": asking.form("PUT /hosts", "Run another number of hosts", body=HostsAsked)}),
     }
 
 

@@ -4,10 +4,10 @@ import httpx
 import pytest
 
 from actors.domain.station import Station
-from serve.commands import preferred_wait_s
+from serve.preferences import preferred_wait_s
 from tests.serve.fakes import MemoryPlatform
 
-COMMANDS = "/api/v1/stations/CP-1/commands"
+COMMANDS = "/admin/v1/stations/CP-1/commands"
 RESET = {"action": "Reset", "payload": {"type": "Immediate"}}
 
 
@@ -20,7 +20,7 @@ async def test_a_command_is_taken_and_can_be_followed(admin: httpx.AsyncClient) 
     assert command["status"] == "queued"
     assert command["payload"] == {"type": "Immediate"}
     assert (command["createdAt"], command["deadline"]) == ("2026-05-04T12:00:00Z", "2026-05-04T12:05:00Z")
-    assert [c["id"] for c in (await admin.get(COMMANDS)).json()["items"]] == [command["id"]]
+    assert [c["id"] for c in (await admin.get(COMMANDS)).json()["_embedded"]["cb:command"]] == [command["id"]]
 
 
 async def test_a_deadline_of_its_own(admin: httpx.AsyncClient) -> None:
@@ -63,7 +63,7 @@ def test_what_cannot_be_read_of_prefer_is_no_wish(header: str, seconds: int | No
 
 
 async def test_an_offline_station_is_reported_when_the_caller_will_not_wait(admin: httpx.AsyncClient) -> None:
-    answer = await admin.post("/api/v1/stations/CP-3/commands", json={**RESET, "ifOffline": "fail"})
+    answer = await admin.post("/admin/v1/stations/CP-3/commands", json={**RESET, "ifOffline": "fail"})
     assert answer.status_code == 409
     assert answer.json()["type"] == "urn:cloudbay:problem:station-offline"
     assert answer.json()["detail"] == "station CP-3 is not connected"
@@ -82,13 +82,13 @@ async def test_a_command_is_found_under_its_own_station_only(admin: httpx.AsyncC
 
 
 async def test_commands_of_an_unknown_station(admin: httpx.AsyncClient) -> None:
-    assert (await admin.get("/api/v1/stations/nobody/commands")).status_code == 404
-    assert (await admin.post("/api/v1/stations/nobody/commands", json=RESET)).status_code == 404
-    assert (await admin.get("/api/v1/stations/CP-3/commands")).json() == {"items": [], "next": None}
+    assert (await admin.get("/admin/v1/stations/nobody/commands")).status_code == 404
+    assert (await admin.post("/admin/v1/stations/nobody/commands", json=RESET)).status_code == 404
+    assert (await admin.get("/admin/v1/stations/CP-3/commands")).json()["_embedded"] == {"cb:command": []}
 
 
 async def test_a_location_fits_any_station_id(admin: httpx.AsyncClient, platform: MemoryPlatform) -> None:
     platform.known["CP é"] = Station("CP é")
-    answer = await admin.post("/api/v1/stations/CP%20%C3%A9/commands", json=RESET)
-    assert answer.headers["location"].startswith("/api/v1/stations/CP%20%C3%A9/commands/")
+    answer = await admin.post("/admin/v1/stations/CP%20%C3%A9/commands", json=RESET)
+    assert answer.headers["location"].startswith("/admin/v1/stations/CP%20%C3%A9/commands/")
     assert (await admin.get(answer.headers["location"])).json()["stationId"] == "CP é"

@@ -1,4 +1,4 @@
-"""How the platform is: for load balancers (`healthz`), deployments (`readyz`), Prometheus and people (`status`).
+"""How the platform is: for load balancers (`healthz`), deployments (`readyz`) and Prometheus (`metrics`).
 
 `healthz` and `readyz` need no token. `metrics` needs one even from here: behind a proxy every caller looks local.
 """
@@ -7,55 +7,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from pydantic.alias_generators import to_camel
 
 from actors.errors import CloudBayError
 from cluster.partitions import PartitionMap
-from cluster.services import ApiServices, FleetStats
+from cluster.services import FleetStats
 from cluster.store.views import FleetCounts, Ownership
-from serve.auth import viewer
+from serve.context import caller
 from serve.services import Services
-from serve.wire import ReadyOut, StatusOut
+from serve.wire import Wire
 
 T = TypeVar("T")
 
 router = APIRouter(tags=["health"])
-_VIEWER = [Depends(viewer)]
 
 _CHECK_TIMEOUT_S = 5.0
-_FIRST_RATE_OVER_S = 0.5
 
 
-class MessageRate:
-    """Frames a second between two looks."""
+class ReadyOut(Wire):
+    """Whether the platform can serve, part by part: `ok`, or what is wrong."""
 
-    def __init__(self) -> None:
-        self._last: FleetStats | None = None
-
-    async def per_second(self, services: ApiServices, stats: FleetStats) -> float:
-        """Return the rate since the last look; the first one takes half a second."""
-        if self._last is None:
-            self._last = stats
-            await asyncio.sleep(_FIRST_RATE_OVER_S)
-            stats = await services.stats()
-        before, self._last = self._last, stats
-        return max(0.0, frames_in(stats) - frames_in(before)) / max(stats.at_s - before.at_s, 1e-3)
-
-
-def _rate(request: Request) -> MessageRate:
-    rate: MessageRate = request.app.state.message_rate
-    return rate
-
-
-def frames_in(stats: FleetStats) -> float:
-    """Return how many frames all gateways have taken in."""
-    return sum(_number(gateway.get("frames_in")) for gateway in stats.gateways.values())
+    ready: bool
+    parts: dict[str, str]
 
 
 @router.get("/healthz")
@@ -87,19 +65,7 @@ async def readyz(services: Services, response: Response) -> ReadyOut:
     return ReadyOut(ready=ready, parts=parts)
 
 
-@router.get("/api/v1/status", response_model=StatusOut, dependencies=_VIEWER)
-async def status(services: Services, rate: Annotated[MessageRate, Depends(_rate)]) -> dict[str, object]:
-    """Return the platform in numbers."""
-    counts, stats = await asyncio.gather(services.queries.counts(), services.stats())
-    return {
-        **{name: getattr(counts, name) for name in FleetCounts.__struct_fields__},
-        "messages_per_s": await rate.per_second(services, stats),
-        "hosts": _camel(stats.hosts),
-        "gateways": _camel(stats.gateways),
-    }
-
-
-@router.get("/metrics", dependencies=_VIEWER, response_class=Response)
+@router.get("/metrics", dependencies=[Depends(caller)], response_class=Response)
 async def metrics(request: Request, services: Services) -> Response:
     """Return hosts, gateways, fleet and this process' requests in Prometheus' text format."""
     counts, stats = await asyncio.gather(services.queries.counts(), services.stats())
@@ -159,10 +125,6 @@ def _all_answer(answering: int, expected: int) -> str:
 
 def _all_owned(partitions: PartitionMap) -> str:
     return "ok" if not partitions.free else f"{partitions.free} of {partitions.total} have no host"
-
-
-def _camel(members: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
-    return {name: {to_camel(key): value for key, value in member.items()} for name, member in members.items()}
 
 
 def _number(value: object) -> float:

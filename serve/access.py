@@ -1,0 +1,98 @@
+"""Who may do what: one table of every operation of the two applications; what is not in it, nobody may do.
+
+An operation is a method and a path inside its application. Staff do what their roles allow; machines, besides, only
+what their scopes name. App users have no roles: their relation to a station decides, and who has none does not learn
+whether the station exists. Must not know: what the operations do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, get_args
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from actors.errors import CloudBayError
+from cluster.identity.caller import Caller, Role
+from cluster.identity.relation import Relation
+
+
+class NotAllowed(CloudBayError):
+    """The caller is known, and may not do this."""
+
+    http_status = 403
+    title = "Not allowed"
+
+
+class Rule(NamedTuple):
+    """Who may do an operation: staff with one of `roles`, or app users with one of `relations` to its station."""
+
+    scope: str
+    roles: frozenset[Role] = frozenset()
+    relations: frozenset[Relation] | None = None
+    """None where an operation is about no station: everybody who has signed in may."""
+
+    def allows(self, caller: Caller, relation: Relation | None = None) -> bool:
+        """Tell whether a caller may, who has this relation to the station that it is about."""
+        if caller.scopes is not None and self.scope not in caller.scopes:
+            return False
+        if self.roles:
+            return not self.roles.isdisjoint(caller.roles)
+        return self.relations is None or relation in self.relations
+
+
+_STAFF: Final[frozenset[Role]] = frozenset(get_args(Role))
+
+
+def _staff(scope: str, *roles: Role) -> Rule:
+    return Rule(scope, frozenset(roles) | {"admin"} if roles else _STAFF)
+
+
+ADMIN: Final[Mapping[str, Rule]] = {
+    "GET /": _staff("status:read"),
+    "GET /status": _staff("status:read"),
+    "GET /stations": _staff("stations:read"),
+    "POST /stations": _staff("stations:write", "operator", "production"),
+    "GET /stations/{station_id}": _staff("stations:read"),
+    "GET /stations/{station_id}/configuration": _staff("stations:read"),
+    "PATCH /stations/{station_id}/configuration": _staff("stations:write", "operator", "production"),
+    "POST /stations/{station_id}/password": _staff("stations:write", "production"),
+    "GET /stations/{station_id}/variables": _staff("stations:read"),
+    "GET /stations/{station_id}/notices": _staff("stations:read"),
+    "GET /stations/{station_id}/log": _staff("frames:read", "support"),
+    "GET /stations/{station_id}/log.jsonl": _staff("frames:read", "support"),
+    "GET /stations/{station_id}/commands": _staff("commands:read"),
+    "POST /stations/{station_id}/commands": _staff("commands:write", "operator", "support"),
+    "GET /stations/{station_id}/commands/{command_id}": _staff("commands:read"),
+    "DELETE /stations/{station_id}/commands/{command_id}": _staff("commands:write", "operator", "support"),
+    "GET /transactions": _staff("transactions:read"),
+    "GET /transactions/{transaction_id}": _staff("transactions:read"),
+    "GET /transactions/{transaction_id}/meter-values": _staff("transactions:read"),
+    "GET /tokens": _staff("tokens:read"),
+    "POST /tokens": _staff("tokens:write", "operator", "support"),
+    "DELETE /tokens/{id_token}": _staff("tokens:write", "operator", "support"),
+    "GET /hosts": _staff("hosts:read"),
+    "PUT /hosts": _staff("hosts:write", "operator"),
+    "GET /restart": _staff("hosts:read"),
+    "POST /restart": _staff("hosts:write", "operator"),
+    "GET /placements": _staff("hosts:read"),
+    "PUT /placements/{kind}/{name}": _staff("hosts:write", "operator"),
+    "DELETE /placements/{kind}/{name}": _staff("hosts:write", "operator"),
+}
+
+
+def check(app: FastAPI, table: Mapping[str, Rule]) -> None:
+    """See that the table and the routes of an application name the same operations. Raises ValueError."""
+    served = set(_operations(app))
+    if served != set(table):
+        raise ValueError(
+            f"operations without a rule: {sorted(served - set(table))}; rules of none: {sorted(set(table) - served)}"
+        )
+
+
+def _operations(app: FastAPI) -> Iterable[str]:
+    for route in iter_route_contexts(app.routes):
+        if getattr(route.original_route, "include_in_schema", False):
+            for method in route.methods or ():
+                yield f"{method} {route.path}"

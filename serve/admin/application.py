@@ -1,0 +1,25 @@
+"""The admin application put together."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from cluster.services import ApiServices
+from serve import access, application
+from serve.admin import commands, hosts, placements, restart, root, stations, status, tokens, transactions
+
+PREFIX = "/admin/v1"
+
+_ABOUT = """
+The application of staff: the fleet, its stations and their transactions, commands to them, who may charge, and the
+platform itself, in the words of OCPP 2.x whatever a station speaks.
+"""
+_MODULES = (root, stations, commands, transactions, tokens, status, hosts, restart, placements)
+
+
+def build(services: ApiServices) -> FastAPI:
+    """Return the application on these services."""
+    routers = [module.router for module in _MODULES]
+    app = application.build(services, PREFIX, "CloudBay admin", _ABOUT, routers, access.ADMIN)
+    app.state.message_rate = status.MessageRate()
+    return app

@@ -1,0 +1,33 @@
+"""Where staff begin: everything of the platform is reached from here."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from serve.admin import stations, transactions
+from serve.admin.wire import StationAsked
+from serve.context import Asking
+from serve.hal import Resource, present
+
+router = APIRouter(tags=["root"])
+
+
+@router.get("/", response_model=Resource)
+async def root(asking: Asking) -> dict[str, object]:
+    """Return links to all there is for the caller."""
+    links = {
+        "cb:stations": asking.link("GET /stations", query=stations.FILTERS),
+        "cb:station": asking.template("GET /stations/{station_id}"),
+        "cb:transactions": asking.link("GET /transactions", query=transactions.FILTERS),
+        "cb:transaction": asking.template("GET /transactions/{transaction_id}"),
+        "cb:tokens": asking.link("GET /tokens", query="limit"),
+        "cb:status": asking.link("GET /status"),
+        "cb:hosts": asking.link("GET /hosts"),
+        "cb:placements": asking.link("GET /placements"),
+        "cb:restart": asking.link("GET /restart"),
+        "describedby": {"href": asking.href("/openapi.json")},
+    }
+    return {
+        "links": {"self": asking.here, "curies": asking.curies, **present(links)},
+        "templates": present({"add-station": asking.form("POST /stations", "Register a station", body=StationAsked)}),
+    }

@@ -1,0 +1,115 @@
+"""A request as its endpoint sees it: who asks, what is behind the API, and links and forms that this caller may use.
+
+Must not know: which operations there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+
+from cluster.bearer import BadToken
+from cluster.identity.caller import Caller
+from cluster.identity.relation import Relation
+from cluster.services import ApiServices
+from serve.access import NotAllowed, Rule
+from serve.hal import Link, Template, properties
+
+Parts = Mapping[str, object]
+"""What to fill into a path."""
+
+_NOWHERE: Final[Parts] = MappingProxyType({})
+_CURIES: Final = "/docs/relations/{rel}"
+_scheme = HTTPBearer(auto_error=False, description="An access token of an issuer, or of `cloudbay token`.")
+
+
+class Context:
+    """What one request needs."""
+
+    def __init__(self, request: Request, caller: Caller) -> None:
+        self.request = request
+        self.caller = caller
+        self.services: ApiServices = request.app.state.services
+        self._table: Mapping[str, Rule] = request.app.state.access
+        self._prefix: str = request.app.state.prefix
+
+    def may(self, operation: str, relation: Relation | None = None) -> bool:
+        """Tell whether the caller may do an operation, like `GET /stations`, given a relation to its station."""
+        return self._table[operation].allows(self.caller, relation)
+
+    def href(self, path: str, **parts: object) -> str:
+        """Return the address of a path of this application with its parts filled in."""
+        return self._prefix + path.format(**{name: quote(str(part), safe="") for name, part in parts.items()})
+
+    def link(
+        self, operation: str, at: Parts = _NOWHERE, *, query: str = "", relation: Relation | None = None
+    ) -> Link | None:
+        """Return a link to what a GET shows, None if the caller may not; `query` names variables to fill in."""
+        if not self.may(operation, relation):
+            return None
+        href = self.href(operation.partition(" ")[2], **at)
+        return {"href": f"{href}{{?{query}}}", "templated": True} if query else {"href": href}
+
+    def template(self, operation: str) -> Link | None:
+        """Return a link whose parts are to be filled in, None if the caller may not follow it."""
+        if not self.may(operation):
+            return None
+        return {"href": self._prefix + operation.partition(" ")[2], "templated": True}
+
+    def form(
+        self,
+        operation: str,
+        title: str,
+        at: Parts = _NOWHERE,
+        *,
+        body: type[BaseModel] | None = None,
+        relation: Relation | None = None,
+    ) -> Template | None:
+        """Return the form of an operation, None if the caller may not do it."""
+        if not self.may(operation, relation):
+            return None
+        method, _, path = operation.partition(" ")
+        made: Template = {"title": title, "method": method, "target": self.href(path, **at)}
+        if body is not None:
+            made["contentType"] = "application/json"
+            made["properties"] = properties(body)
+        return made
+
+    @property
+    def here(self) -> Link:
+        """Where this answer is."""
+        url = self.request.url
+        return {"href": f"{url.path}?{url.query}" if url.query else url.path}
+
+    @property
+    def curies(self) -> list[Link]:
+        """Where the relations are explained that begin with `cb:`."""
+        return [{"name": "cb", "href": _CURIES, "templated": True}]
+
+
+async def caller(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)]
+) -> Caller:
+    """Return who asks. Raises BadToken, Unavailable."""
+    if credentials is None:
+        raise BadToken("a bearer token is needed; sign in, or get one with `cloudbay token`")
+    services: ApiServices = request.app.state.services
+    return await services.callers.identify(credentials.credentials)
+
+
+async def permitted(request: Request, asking: Annotated[Caller, Depends(caller)]) -> Context:
+    """Return the context of a request that its caller may make. Raises BadToken, NotAllowed."""
+    context = Context(request, asking)
+    operation = f"{request.method} {request.scope['route'].path}"
+    if not context.may(operation):
+        raise NotAllowed(f"none of your roles allows {operation}")
+    return context
+
+
+Asking = Annotated[Context, Depends(permitted)]

@@ -1,0 +1,80 @@
+"""ETags (RFC 9110 section 8.8): answers that have not changed are not sent again, and changes name what they change.
+
+Must not know: which resources there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from actors.errors import BadRequest
+from serve.hal import HalResponse
+
+_TAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
+_KEPT: Final = ("content-type", "content-length")  # of what is not sent
+
+
+def quoted(tag: str) -> str:
+    """Return a tag as a header spells it."""
+    return f'"{tag}"'
+
+
+def expected(if_match: str | None) -> str | None:
+    """Return the tag that an If-Match asks for, None if any will do. Raises BadRequest."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tags = _TAG.fullmatch(if_match.strip())
+    if tags is None:
+        raise BadRequest('If-Match: one quoted ETag is expected, like "0123abcd"')
+    return tags[1]
+
+
+class ETags:
+    """Gives every resource that is read a tag, and answers 304 to who has it already (If-None-Match)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; hold back the beginning of a resource until all of it is there."""
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self._app(scope, receive, send)
+            return
+        known = Headers(scope=scope).get("if-none-match", "")
+        start: Message | None = None
+
+        async def send_tagged(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start" and _is_resource(message):
+                start = message
+                return
+            if start is None:
+                await send(message)
+                return
+            begun, start = start, None
+            tag = _tagged(begun, message.get("body", b""))
+            if known and (known == "*" or tag in _TAG.findall(known)):
+                begun["status"], message["body"] = 304, b""
+                begun["headers"] = [header for header in begun["headers"] if header[0].decode() not in _KEPT]
+            await send(begun)
+            await send(message)
+
+        await self._app(scope, receive, send_tagged)
+
+
+def _is_resource(start: Message) -> bool:
+    return start["status"] == 200 and Headers(raw=start["headers"]).get("content-type") == HalResponse.media_type
+
+
+def _tagged(start: Message, body: bytes) -> str:
+    """Give the answer a tag of its content, unless it has one."""
+    headers = MutableHeaders(raw=start["headers"])
+    if "etag" not in headers:
+        headers["etag"] = quoted(hashlib.blake2b(body, digest_size=12).hexdigest())
+        start["headers"] = headers.raw
+    return headers["etag"].strip('"')

@@ -1,0 +1,89 @@
+"""Who may do what: the whole matrix of the admin application, generated from its one table."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from cluster.identity.caller import ROLES, Caller, Role
+from serve.access import ADMIN, Rule, check
+from serve.admin import application
+from serve.application import build
+from tests.serve.conftest import bearer
+from tests.serve.fakes import MemoryPlatform
+
+_PARTS = {
+    "station_id": "CP-1", "command_id": "x", "transaction_id": "x", "id_token": "AA", "kind": "site", "name": "DEPOT",
+}  # fmt: skip
+MATRIX = [(operation, role) for operation in sorted(ADMIN) for role in sorted(ROLES)]
+
+# What somebody who reads the table wrongly would give away: who may do what is written here a second time.
+CHANGING: dict[str, set[str]] = {
+    "POST /stations": {"admin", "operator", "production"},
+    "PATCH /stations/{station_id}/configuration": {"admin", "operator", "production"},
+    "POST /stations/{station_id}/password": {"admin", "production"},
+    "POST /stations/{station_id}/commands": {"admin", "operator", "support"},
+    "DELETE /stations/{station_id}/commands/{command_id}": {"admin", "operator", "support"},
+    "POST /tokens": {"admin", "operator", "support"},
+    "DELETE /tokens/{id_token}": {"admin", "operator", "support"},
+    "PUT /hosts": {"admin", "operator"},
+    "POST /restart": {"admin", "operator"},
+    "PUT /placements/{kind}/{name}": {"admin", "operator"},
+    "DELETE /placements/{kind}/{name}": {"admin", "operator"},
+}
+SECRET = {"GET /stations/{station_id}/log", "GET /stations/{station_id}/log.jsonl"}
+
+
+def expected(operation: str) -> set[str]:
+    if operation in SECRET:
+        return {"admin", "support"}
+    return CHANGING.get(operation, set(ROLES))
+
+
+def address(operation: str) -> tuple[str, str]:
+    method, _, path = operation.partition(" ")
+    return method, application.PREFIX + path.format(**_PARTS)
+
+
+def test_whatever_changes_something_is_named_here() -> None:
+    assert {operation for operation in ADMIN if not operation.startswith("GET ")} == set(CHANGING)
+
+
+@pytest.mark.parametrize(("operation", "role"), MATRIX)
+async def test_a_role_may_what_the_table_says(anonymous: httpx.AsyncClient, operation: str, role: Role) -> None:
+    answer = await anonymous.request(*address(operation), json={}, headers=bearer(role))
+    if role in expected(operation):
+        assert answer.status_code not in (401, 403), answer.text
+    else:
+        assert answer.status_code == 403
+        assert answer.json()["type"] == "urn:cloudbay:problem:not-allowed"
+
+
+@pytest.mark.parametrize("operation", sorted(ADMIN))
+async def test_nothing_is_told_or_done_without_a_token(anonymous: httpx.AsyncClient, operation: str) -> None:
+    answer = await anonymous.request(*address(operation), json={})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["type"] == "urn:cloudbay:problem:bad-token"
+
+
+@pytest.mark.parametrize("operation", sorted(ADMIN))
+async def test_an_app_user_may_nothing_here(anonymous: httpx.AsyncClient, operation: str) -> None:
+    assert (await anonymous.request(*address(operation), json={}, headers=bearer())).status_code == 403
+
+
+def test_a_machine_may_only_what_its_scopes_name() -> None:
+    machine = Caller("key:1", "cloudbay", frozenset({"operator"}), frozenset({"hosts:read"}))
+    allowed = {operation for operation, rule in ADMIN.items() if rule.allows(machine)}
+    assert allowed == {"GET /hosts", "GET /restart", "GET /placements"}
+
+
+def test_an_application_with_an_operation_that_has_no_rule_does_not_start(platform: MemoryPlatform) -> None:
+    app = application.build(platform.services_of_tests())
+    lacking = {operation: rule for operation, rule in ADMIN.items() if operation != "PUT /hosts"}
+    with pytest.raises(ValueError, match=r"without a rule: \['PUT /hosts'\]"):
+        check(app, lacking)
+    with pytest.raises(ValueError, match=r"rules of none: \['GET /nothing'\]"):
+        check(app, {**ADMIN, "GET /nothing": Rule("x")})
+    with pytest.raises(ValueError, match="rules of none"):
+        build(platform.services_of_tests(), "/x", "X", "", [], ADMIN)
