@@ -15,17 +15,10 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
-from actors.errors import CloudBayError
 from cluster.identity.caller import Caller, Role
+from cluster.identity.errors import BadToken
 
 _ISSUER: Final = "cloudbay"
-
-
-class BadToken(CloudBayError):
-    """The bearer token is not one of ours, or has expired."""
-
-    http_status = 401
-    title = "Not authenticated"
 
 
 class _Claims(msgspec.Struct):

@@ -7,11 +7,12 @@ What each key means stands beside its default in base.yaml. Must not know: who u
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
 from configs.sources import SettingsError, Values, from_file, from_overrides, from_variables, validated
 
@@ -28,6 +29,23 @@ Host = Annotated[str, Field(min_length=1)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$")]
 DatabaseUrl = Annotated[str, Field(pattern=r"^postgresql(\+\w+)?://")]
 RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
+Text = Annotated[str, Field(min_length=1)]
+ClaimPath = Annotated[str | list[str], Field(min_length=1)]
+ApiName = Literal["app", "admin"]
+StaffRole = Literal["admin", "operator", "production", "firmware", "support", "auditor"]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
+"""Of signatures that only the issuer can make: neither `none` nor an HS algorithm."""
+_SAFE_ADDRESS = re.compile(r"(https://[^\s/@?#]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?)(/[^\s?#]*)?")
+
+
+def safe_address(address: str) -> str:
+    """Return an address whose answers nobody can change on the way: https, or on this machine. Raises ValueError."""
+    if not _SAFE_ADDRESS.fullmatch(address):
+        raise ValueError("an address must be https, or http to this machine, without user, query or fragment")
+    return address
+
+
+SafeAddress = Annotated[str, AfterValidator(safe_address)]
 
 
 class Section(BaseModel):
@@ -150,6 +168,59 @@ class Api(Section):
         return self
 
 
+class ClaimMapping(Section):
+    """Where in an issuer's access tokens the facts about a caller are."""
+
+    audience: ClaimPath = "aud"
+    subject: ClaimPath = "sub"
+    client: ClaimPath = "client_id"
+    name: ClaimPath = "name"
+    email: ClaimPath = "email"
+    roles: ClaimPath | None = None
+    role_names: dict[Text, StaffRole] = Field(default={})
+    scopes: ClaimPath = "scope"
+    logged_in_at: ClaimPath = "auth_time"
+    session_id: ClaimPath = "sid"
+    machine: dict[Text, str] = Field(default={})
+
+
+class TrustedIssuer(Section):
+    """An OAuth2 issuer whose access tokens the API takes."""
+
+    name: Text
+    issuer: SafeAddress
+    keys_url: SafeAddress | None = None
+    audiences: Annotated[dict[ApiName, Annotated[list[Text], Field(min_length=1)]], Field(min_length=1)]
+    algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(default=["RS256", "ES256"])
+    token_types: Annotated[list[str], Field(min_length=1)] = Field(default=["at+jwt"])
+    require: dict[Text, str] = Field(default={})
+    leeway_s: Annotated[int, Field(ge=0, le=300)] = 30
+    claims: ClaimMapping = ClaimMapping()
+
+    @model_validator(mode="after")
+    def _access_tokens_only(self) -> Self:
+        if set(self.token_types) != {"at+jwt"} and not self.require:
+            raise ValueError("token_types other than at+jwt need `require`, or an ID token would be an access token")
+        return self
+
+
+class Identity(Section):
+    """Whose access tokens the API takes."""
+
+    issuers: list[TrustedIssuer]
+    keys_max_age_s: Seconds
+    keys_pause_s: Seconds
+    keys_timeout_s: Seconds
+
+    @model_validator(mode="after")
+    def _issuers_differ(self) -> Self:
+        for key in ("name", "issuer"):
+            values = [getattr(issuer, key) for issuer in self.issuers]
+            if len(set(values)) < len(values):
+                raise ValueError(f"two issuers have the same {key}")
+        return self
+
+
 class Log(Section):
     """What the platform logs, and how."""
 
@@ -198,6 +269,7 @@ class Settings(Section):
     tokens: Tokens
     commands: Commands
     api: Api
+    identity: Identity
     log: Log
     frames_log: FramesLog
     live: Live

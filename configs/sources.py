@@ -143,7 +143,8 @@ def _wrong_value(error: Mapping[str, object], values: Values) -> str:
         missing = error["type"] == "missing"
         return f"{'.'.join(path)} is missing from base.yaml" if missing else f"settings do not fit together: {allowed}"
     shown = _CREDENTIALS.sub("//***@", repr(error["input"]))
-    return f"{key} = {shown} (from {values.source(key)}) is wrong: {allowed}"
+    is_in_a_list = any(isinstance(part, int) for part in location)
+    return f"{'.'.join(path) if is_in_a_list else key} = {shown} (from {values.source(key)}) is wrong: {allowed}"
 
 
 def _unknown_key(value: Value, known: Collection[str]) -> str:

@@ -14,8 +14,8 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
-from cluster.bearer import BadToken
 from cluster.identity.caller import Caller
+from cluster.identity.errors import BadToken
 from cluster.identity.relation import Relation
 from cluster.services import ApiServices
 from serve.access import NotAllowed, Rule

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from actors.errors import CloudBayError, Unavailable
-from cluster.bearer import BadToken
+from cluster.identity.errors import BadToken
 
 _RETRY_AFTER_S = "1"
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.bearer import BadToken, mint, read
+from cluster.bearer import mint, read
+from cluster.identity.errors import BadToken
 from cluster.keys import load_keys
 
 

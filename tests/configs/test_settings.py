@@ -1,6 +1,7 @@
 """Settings: sources and their order, and errors that name key, value, source and remedy."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,62 @@ def test_a_label_is_plain_text(labels: str) -> None:
     """Ray would take `!no` and `in(a,b)` for operators."""
     with pytest.raises(SettingsError, match=r"gateway\.node_labels = .* \(from CLOUDBAY_GATEWAY__NODE_LABELS\)"):
         load(env={"CLOUDBAY_GATEWAY__NODE_LABELS": labels})
+
+
+def issuers(*changes: Mapping[str, object]) -> dict[str, str]:
+    """Return a variable with issuers that differ from a good one as given."""
+    good = {"name": "id", "issuer": "https://id.example", "audiences": {"app": ["cloudbay-app"]}}
+    return {"CLOUDBAY_IDENTITY__ISSUERS": yaml.safe_dump([{**good, **change} for change in changes])}
+
+
+def test_an_issuer_needs_a_name_its_address_and_audiences() -> None:
+    assert load().identity.issuers == []
+    (issuer,) = load(env=issuers({})).identity.issuers
+    assert (issuer.name, issuer.issuer, issuer.audiences) == ("id", "https://id.example", {"app": ["cloudbay-app"]})
+    assert (issuer.token_types, issuer.claims.roles) == (["at+jwt"], None)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8080/realms/x", "http://localhost", "http://[::1]:80/"])
+def test_an_issuer_on_this_machine_may_do_without_https(address: str) -> None:
+    assert load(env=issuers({"issuer": address})).identity.issuers[0].issuer == address
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"issuer": "http://id.example"}, "issuers.0.issuer"),
+        ({"issuer": "http://127.0.0.1@id.example"}, "issuers.0.issuer"),
+        ({"issuer": "http://localhost.example"}, "issuers.0.issuer"),
+        ({"issuer": "https://me:secret@id.example"}, "issuers.0.issuer"),
+        ({"keys_url": "http://id.example/keys"}, "issuers.0.keys_url"),
+        ({"algorithms": ["HS256"]}, "issuers.0.algorithms.0"),
+        ({"algorithms": ["none"]}, "issuers.0.algorithms.0"),
+        ({"audiences": {}}, "issuers.0.audiences"),
+        ({"audiences": {"app": []}}, "issuers.0.audiences.app"),
+        ({"claims": {"role_names": {"boss": "root"}}}, "issuers.0.claims.role_names.boss"),
+        ({"claims": {"group": "x"}}, "issuers.0.claims.group"),
+        ({"leeway_s": 3600}, "issuers.0.leeway_s"),
+        ({"token_types": ["JWT"]}, "issuers.0"),
+        ({"token_types": ["at+jwt", ""]}, "issuers.0"),
+    ],
+)
+def test_a_wrong_issuer_is_refused_and_the_place_is_named(change: dict[str, object], place: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(env=issuers(change))
+    assert f"identity.{place} = " in str(raised.value)
+    assert "from CLOUDBAY_IDENTITY__ISSUERS" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+def test_other_token_types_need_a_claim_that_tells_access_tokens() -> None:
+    change = {"token_types": ["JWT"], "require": {"token_use": "access"}}
+    assert load(env=issuers(change)).identity.issuers[0].require == {"token_use": "access"}
+
+
+def test_issuers_differ_in_name_and_address() -> None:
+    for change in ({"name": "other"}, {"issuer": "https://other.example"}):
+        with pytest.raises(SettingsError, match=r"two issuers have the same"):
+            load(env=issuers({}, change))
 
 
 def test_settings_are_frozen() -> None:
