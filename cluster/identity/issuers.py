@@ -214,7 +214,7 @@ def _fitting(keys: Sequence[Key], kid: str | None, algorithm: str) -> Key | None
 def _decoded(document: bytes, kind: type[Document]) -> Document:
     try:
         return msgspec.json.decode(document, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise _Unfit("its answer is not what the standard asks for") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
@@ -22,6 +23,23 @@ from tests.cluster.identity.tiny_issuer import EC, NOON, RSA, STRANGER, TinyIssu
 
 NOW = int(NOON.timestamp())
 HERE = "https://id.example"
+ANY_RSA = RSAKey.import_key(RSA.raw_value, {"kid": "rsa-1"})
+"""The same key, by itself good for every RSA algorithm."""
+
+
+async def test_closing_the_way_to_the_issuers_ends_questions_under_way(issuer: TinyIssuer) -> None:
+    issuer.gate.clear()
+    settings = Identity(issuers=[trusting(issuer.url)], keys_max_age_s=60.0, keys_pause_s=1.0, keys_timeout_s=60.0)
+    async with outside_issuers(settings) as trusted:
+        verifier = TokenVerifier(trusted, lambda: NOON)
+        waiting = asyncio.ensure_future(verifier.verify(issuer.sign(access_claims(issuer.url)), "app"))
+        await asyncio.wait_for(issuer.was_asked.wait(), 10)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(waiting, 10)
+
+
+DEEP = b'{"iss": ' + b"[" * 9000
+NO_TEXT = b'{"iss": "\xff"}'
 
 
 def part(value: object) -> str:
@@ -31,7 +49,7 @@ def part(value: object) -> str:
 
 def known(**changes: Any) -> TokenVerifier:
     """Return a verifier that needs no network."""
-    return TokenVerifier([Trusted(trusting(HERE, **changes), KnownKeys([RSA, EC]))], lambda: NOON)
+    return TokenVerifier([Trusted(trusting(HERE, **changes), KnownKeys([ANY_RSA, EC]))], lambda: NOON)
 
 
 async def test_a_good_token_says_who_calls(issuer: TinyIssuer, verifier: Verifying) -> None:
@@ -84,7 +102,7 @@ def unsigned(algorithm: str) -> str:
         unsigned("None"),
         unsigned("ES256"),
         keyed_with_what_is_public(),
-        TinyIssuer().sign(access_claims(HERE), RSAKey.import_key(RSA.raw_value, {"kid": "rsa-1"}), alg="PS256"),
+        TinyIssuer().sign(access_claims(HERE), ANY_RSA, alg="PS256"),
         TinyIssuer().sign(access_claims(HERE), RSA, kid="ec-1"),
         TinyIssuer().sign(access_claims(HERE), STRANGER),
         TinyIssuer().sign(access_claims(HERE), STRANGER, jwk=STRANGER.as_dict(private=False)),
@@ -218,20 +236,32 @@ async def test_the_issuers_of_the_settings_are_trusted_and_no_other(issuer: Tiny
         "é.é.é",
         f"{part([])}.{part({})}.",
         f"{part('alg')}.{part({})}.",
+        f"{part('alg b64')}.{part({})}.",
         f"{part({'alg': ['ES256']})}.{part({'iss': HERE})}.",
         f"{part({'alg': 'ES256', 'typ': ['at+jwt']})}.{part({'iss': HERE})}.",
         f"{part({'alg': 'ES256', 'typ': 'at+jwt', 'kid': 7})}.{part({'iss': HERE})}.",
         f"{part({'alg': 'ES256', 'crit': 7})}.{part({'iss': HERE})}.",
         f"{part({'alg': 'ES256', 'b64': False, 'crit': ['b64']})}.{part({'iss': HERE})}.",
-        f"{part({'alg': 'ES256'})}.{part(b'[' * 9000)}.",
+        f"{part({'alg': 'ES256'})}.{part(DEEP)}.",
+        f"{part({'alg': 'ES256'})}.{part(NO_TEXT)}.",
         f"{part({'alg': 'ES256'})}.{part(b'NaN')}.",
         f"{part({'alg': 'ES256'})}.{part([HERE])}.",
-        "a" * (MAX_TOKEN_BYTES + 1),
+        TinyIssuer().sign(access_claims(HERE, note="a" * MAX_TOKEN_BYTES)),
     ],
 )
 async def test_garbage_is_a_bad_token(token: str) -> None:
     with pytest.raises(BadToken):
         await known().verify(token, "app")
+
+
+@pytest.mark.parametrize("header", [{"kid": 7}, {"alg": "PS256"}, {"typ": "JWT"}, {"crit": ["kid"]}])
+async def test_a_header_that_cannot_be_right_makes_no_question_to_the_issuer(
+    issuer: TinyIssuer, verifier: Verifying, header: dict[str, object]
+) -> None:
+    shown = {"alg": "ES256", "typ": "at+jwt", "kid": "ec-1", **header}
+    with pytest.raises(BadToken):
+        await verifier().verify(f"{part(shown)}.{part(access_claims(issuer.url))}.{part(b'x')}", "app")
+    assert issuer.asked == []
 
 
 json_values = st.recursive(
