@@ -1,0 +1,1 @@
+"""Data at rest: sealed values, keyed hashes, and the keys for both."""
