@@ -9,8 +9,8 @@ Three methods are all that a store needs:
 The context of a sealed value is its place, `place("people.email", person_id)`: table and column, then the row's primary
 key. What was sealed for one place opens at no other. The context of a lookup is its table and column alone.
 
-An envelope tells how it is read, byte by byte: 0 the format, 1 the algorithm, 2 to 5 the id of the data key, 6 to 17 the
-nonce; then the ciphertext and its tag of 16 bytes. The first six bytes and the context are authenticated.
+An envelope tells how it is read, byte by byte: 0 the format, 1 the algorithm, 2 to 5 the id of the data key, 6 to 17
+the nonce; then the ciphertext and its tag of 16 bytes. The first six bytes and the context are authenticated.
 Must not know: tables, where keys come from.
 """
 
@@ -120,9 +120,9 @@ class _Run(NamedTuple):
 class _Nonces:
     """Nonces that no other process uses: 64 random bits, then a count.
 
-    Random nonces of 96 bits would allow 2**32 envelopes a key (NIST SP 800-38D, 8.3), which a large platform writes in a
-    day. Here each run of a process has a random half of its own and counts in the other: two of 100,000 runs share theirs
-    with a probability of 2**-32.
+    Random nonces of 96 bits would allow 2**32 envelopes a key (NIST SP 800-38D, 8.3), which a large platform writes in
+    a day. Here each run of a process begins with 64 random bits of its own and counts in the other 32: two of 100,000
+    runs share theirs with a probability of 2**-32.
     """
 
     def __init__(self) -> None:
