@@ -21,6 +21,7 @@ from cluster.membership import Membership
 from cluster.refs import RayChargers, RayFleet, RayPeers, RayStationLink, make_directory
 from cluster.services import ApiServices, FleetStats
 from cluster.store.charger_store import PostgresChargerStore
+from cluster.store.data_keys import PostgresDataKeys
 from cluster.store.engine import make_engine
 from cluster.store.fleet import PostgresFleet
 from cluster.store.frame_log import PostgresFrameLog
@@ -29,6 +30,10 @@ from cluster.store.outbox import PostgresOutbox
 from cluster.store.placements import PostgresPlacements
 from cluster.store.queries import PostgresQueries
 from cluster.store.tokens import PostgresTokens
+from cluster.vault.key_file import KeyFile
+from cluster.vault.keyring import KeyRing
+from cluster.vault.ports import DataKeys, KeyProvider
+from cluster.vault.vault import Vault
 from configs.settings import Settings
 
 _HOST_COMMAND_TIMEOUT_S = 8.0
@@ -66,8 +71,8 @@ class HostServices:
         await self.stack.aclose()
 
 
-def rules(settings: Settings) -> Rules:
-    """Return the platform's choices as the charger core knows them."""
+def rules(settings: Settings, digest_key: bytes) -> Rules:
+    """Return the platform's choices as the charger core knows them; `digest_key` keeps what is digested unguessable."""
     ocpp = settings.ocpp
     return Rules(
         heartbeat_interval_s=ocpp.heartbeat_interval_s,
@@ -83,7 +88,31 @@ def rules(settings: Settings) -> Rules:
         tokens=TokenRules(unknown_status="Accepted" if settings.tokens.unknown == "accept" else "Invalid"),
         max_queued_commands=settings.commands.max_queued,
         seen_write_interval_s=settings.hosts.seen_write_interval_s,
+        digest_key=digest_key,
     )
+
+
+def key_provider(settings: Settings) -> KeyProvider:
+    """Return who wraps the data keys."""
+    vault = settings.vault
+    if vault.provider == "aws-kms" and vault.kms_key_id is not None:
+        from cluster.vault.aws_kms import AwsKms  # boto3 takes a while to import
+
+        return AwsKms(vault.kms_key_id, vault.kms_region, vault.kms_endpoint_url)
+    return KeyFile(settings.data_dir / "secrets" / "wrapping.keys")
+
+
+def digest_key(vault: Vault) -> bytes:
+    """Return the key of the digests that repeated messages are known by."""
+    return vault.lookup("digest", "actors.turn")
+
+
+async def _open_vault(settings: Settings, keys: DataKeys, stack: AsyncExitStack) -> Vault:
+    """Open the vault and keep its keys up to date until the stack is closed."""
+    ring = KeyRing(keys, key_provider(settings), settings.vault.refresh_s, _now)
+    vault = await ring.open()
+    stack.callback(asyncio.create_task(ring.run()).cancel)
+    return vault
 
 
 async def open_host(settings: Settings, host_id: str, own_partition: int | None, generation: int) -> HostServices:
@@ -91,14 +120,21 @@ async def open_host(settings: Settings, host_id: str, own_partition: int | None,
 
     With an `own_partition` it is dedicated to one station: a few connections do, and the outbox is left to the others.
     """
-    stack = AsyncExitStack()
+    async with AsyncExitStack() as stack:
+        return await _open_host(settings, host_id, own_partition, generation, stack)
+
+
+async def _open_host(
+    settings: Settings, host_id: str, own_partition: int | None, generation: int, stack: AsyncExitStack
+) -> HostServices:
     pool_size = settings.database.pool_size if own_partition is None else _DEDICATED_POOL_SIZE
     engine = make_engine(_database_url(settings), host_id, pool_size, command_timeout_s=_HOST_COMMAND_TIMEOUT_S)
     stack.push_async_callback(engine.dispose)
+    vault = await _open_vault(settings, PostgresDataKeys(engine), stack)
     fleet = PostgresFleet(engine, settings.hosts.count)
     epoch = await fleet.join(host_id, settings.hosts.lease_s, own_partition, generation)
     retention = timedelta(hours=settings.frames_log.retention_hours)
-    frame_log = PostgresFrameLog(engine, retention, settings.frames_log.max_queued, _now)
+    frame_log = PostgresFrameLog(engine, vault, retention, settings.frames_log.max_queued, _now)
     frame_log.start()
     stack.push_async_callback(frame_log.close)
     redis = make_client(_redis_url(settings), host_id)
@@ -111,11 +147,11 @@ async def open_host(settings: Settings, host_id: str, own_partition: int | None,
         stack.callback(asyncio.create_task(relay.run()).cancel)
     directory = make_directory(settings)
     host = ChargerHost(
-        PostgresChargerStore(engine, host_id, epoch),
+        PostgresChargerStore(engine, vault, host_id, epoch),
         RayStationLink(directory),
         frame_log,
         live,
-        rules(settings),
+        rules(settings, digest_key(vault)),
         HostLimits(
             partitions=settings.hosts.partitions,
             passivate_after_s=settings.hosts.passivate_after_s,
@@ -125,7 +161,7 @@ async def open_host(settings: Settings, host_id: str, own_partition: int | None,
         clock=_now,
     )
     membership = Membership(host_id, epoch, fleet, RayPeers(directory), host, settings.hosts.lease_s)
-    return HostServices(host, membership, fleet, stack)
+    return HostServices(host, membership, fleet, stack.pop_all())
 
 
 async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServices:
@@ -133,6 +169,7 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
     stack = AsyncExitStack()
     engine = make_engine(_database_url(settings), "api", settings.database.pool_size)
     stack.push_async_callback(engine.dispose)
+    vault = await _open_vault(settings, PostgresDataKeys(engine), stack)
     redis = make_client(_redis_url(settings), "api")
     stack.push_async_callback(redis.aclose)
     directory = make_directory(settings)
@@ -150,8 +187,8 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
 
     return ApiServices(
         settings=settings,
-        queries=PostgresQueries(engine),
-        tokens=PostgresTokens(engine),
+        queries=PostgresQueries(engine, vault),
+        tokens=PostgresTokens(engine, vault),
         chargers=RayChargers(directory),
         callers=OwnTokens(keys.token),
         hosts=fleet,

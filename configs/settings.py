@@ -69,6 +69,22 @@ class Redis(Section):
     max_memory_mb: Annotated[int, Field(ge=16)]
 
 
+class Vault(Section):
+    """How data at rest is sealed, and who holds the key that wraps the others."""
+
+    provider: Literal["file", "aws-kms"]
+    kms_key_id: str | None
+    kms_region: str | None
+    kms_endpoint_url: str | None
+    refresh_s: Seconds
+
+    @model_validator(mode="after")
+    def _key_named(self) -> Self:
+        if self.provider == "aws-kms" and self.kms_key_id is None:
+            raise ValueError("vault.provider aws-kms needs vault.kms_key_id")
+        return self
+
+
 class Ray(Section):
     """The Ray cluster the platform runs on."""
 
@@ -261,6 +277,7 @@ class Settings(Section):
     data_dir: Annotated[Path, Strict(False)]
     database: Database
     redis: Redis
+    vault: Vault
     ray: Ray
     gateway: Gateway
     hosts: Hosts

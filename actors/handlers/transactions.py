@@ -147,7 +147,7 @@ def _stored_answer(turn: Turn, event: TransactionEvent, wire_id: str) -> Transac
         return None
     for key in (_event_key(turn, event), _conflict_key(turn, event)):
         stored = turn.facts.events.get((wire_id, key))
-        if stored is not None and digest(stored.payload) == turn.digest:
+        if stored is not None and digest(stored.payload, turn.rules.digest_key) == turn.digest:
             return _answers.decode(stored.answer or b"{}")
     return None
 

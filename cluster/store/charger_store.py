@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import asyncpg
+import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -30,10 +31,12 @@ from cluster.store.decoding import (
     decode_readings,
     decode_station,
     decode_token,
-    decode_transaction,
 )
 from cluster.store.engine import blames_content, driver_connection, reachable
+from cluster.store.holders import decode_transaction, start_hash, token_hash
 from cluster.store.rows import UNSTORABLE, WRITES
+from cluster.store.sealed import EVENT_ANSWER, EVENT_PAYLOAD
+from cluster.vault.vault import Vault, place
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +44,8 @@ _FENCE = "SELECT 1 FROM hosts WHERE host_id = $1 AND epoch = $2 FOR KEY SHARE"
 
 _STATIONS = f"{select(*STATION_COLUMNS)} WHERE station_id = ANY($1::text[])"
 _OPEN_TRANSACTIONS = f"""
-SELECT station_id, state::text FROM unnest($1::text[]) AS wanted (station_id), LATERAL (
-    SELECT created_at, state FROM transactions
+SELECT station_id, state::text, holder FROM unnest($1::text[]) AS wanted (station_id), LATERAL (
+    SELECT created_at, state, holder FROM transactions
     WHERE transactions.station_id = wanted.station_id AND ended_at IS NULL ORDER BY created_at DESC LIMIT {MAX_OPEN}
 ) AS newest ORDER BY station_id, created_at"""  # noqa: S608
 _UNFINISHED_COMMANDS = f"""
@@ -57,16 +60,16 @@ _TOKENS = f"""
 SELECT token_key, id_token, status, valid_until, group_id, master_pass, concurrent, ARRAY(
     SELECT transactions.id::text FROM transactions
     WHERE transactions.token_key = id_tokens.token_key AND ended_at IS NULL LIMIT {MAX_OPEN}
-) AS open_transactions FROM id_tokens WHERE token_key = ANY($1::text[])"""  # noqa: S608
+) AS open_transactions FROM id_tokens WHERE token_key = ANY($1::bytea[])"""  # noqa: S608
 _TRANSACTIONS = """
-SELECT station_id, transaction_id, state::text
+SELECT station_id, transaction_id, state::text, holder
 FROM unnest($1::text[], $2::text[]) AS wanted (station_id, transaction_id)
 JOIN transactions USING (station_id, transaction_id)"""
 _STARTS = """
-SELECT station_id, start_key, state::text FROM unnest($1::text[], $2::text[]) AS wanted (station_id, start_key)
+SELECT station_id, start_key, state::text, holder FROM unnest($1::text[], $2::bytea[]) AS wanted (station_id, start_key)
 JOIN transactions USING (station_id, start_key) ORDER BY created_at"""
 _EVENTS = """
-SELECT station_id, transaction_id, event_key, payload::text, answer
+SELECT station_id, transaction_id, event_key, payload, answer
 FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (station_id, transaction_id, event_key)
 JOIN transaction_events USING (station_id, transaction_id, event_key)"""
 _READINGS = """
@@ -81,8 +84,9 @@ class ContentRefused(Exception):
 class PostgresChargerStore:
     """ChargerStore of one host, which writes as long as `epoch` is the host's newest."""
 
-    def __init__(self, engine: AsyncEngine, host_id: str, epoch: int) -> None:
+    def __init__(self, engine: AsyncEngine, vault: Vault, host_id: str, epoch: int) -> None:
         self._engine = engine
+        self._vault = vault
         self._host_id = host_id
         self._epoch = epoch
 
@@ -97,21 +101,23 @@ class PostgresChargerStore:
         for record in stations:
             snapshots[record["station_id"]].station = decode_station(record)
         for record in transactions:
-            snapshots[record["station_id"]].transactions.append(decode_transaction(record["state"]))
+            snapshots[record["station_id"]].transactions.append(
+                decode_transaction(self._vault, record["state"], record["holder"])
+            )
         for record in commands:
-            snapshots[record["station_id"]].commands.append(decode_command(record))
+            snapshots[record["station_id"]].commands.append(decode_command(self._vault, record))
         return snapshots
 
     async def facts(self, needs: Sequence[Needs]) -> list[Facts]:
         """Fetch what many turns need, aligned with `needs`; at most one query for each kind of fact."""
         async with reachable(), driver_connection(self._engine) as connection:
-            return await _Fetch(connection).facts(needs)
+            return await _Fetch(connection, self._vault).facts(needs)
 
     async def command(self, command_id: str) -> Command | None:
         """Fetch one command, whatever became of it."""
         async with reachable(), driver_connection(self._engine) as connection:
             record = await connection.fetchrow(_COMMAND, command_id)
-        return None if record is None else decode_command(record)
+        return None if record is None else decode_command(self._vault, record)
 
     async def overdue(self, now: datetime) -> list[str]:
         """Fetch stations with queued commands whose deadline has passed."""
@@ -146,7 +152,7 @@ class PostgresChargerStore:
         if not units:
             return
         try:
-            batches = _batches(units)
+            batches = _batches(units, self._vault)
         except UNSTORABLE as error:
             raise ContentRefused from error
         try:
@@ -164,19 +170,20 @@ class PostgresChargerStore:
             raise Fenced(f"host {self._host_id} has been replaced: epoch {self._epoch} is over")
 
 
-def _batches(units: Iterable[Unit]) -> list[tuple[str, list[Sequence[object]]]]:
+def _batches(units: Iterable[Unit], vault: Vault) -> list[tuple[str, list[Sequence[object]]]]:
     rows: defaultdict[type[Row], list[Row]] = defaultdict(list)
     for unit in units:
         for row in unit.rows:
             rows[type(row)].append(row)
-    return [(write.statement, write.arrays(rows[kind])) for kind, write in WRITES.items() if kind in rows]
+    return [(write.statement, write.arrays(rows[kind], vault)) for kind, write in WRITES.items() if kind in rows]
 
 
 class _Fetch:
     """Reads the facts of one batch on one connection."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, vault: Vault) -> None:
         self._connection = connection
+        self._vault = vault
 
     async def facts(self, needs: Sequence[Needs]) -> list[Facts]:
         tokens = await self._tokens({key for need in needs for key in need.tokens})
@@ -193,39 +200,50 @@ class _Fetch:
             facts = Facts(tokens={key: tokens.get(key) for key in need.tokens})
             if need.transaction_id is not None:
                 wire_id, key = need.transaction_id, (need.station_id, need.transaction_id)
-                facts.transactions[wire_id] = _decoded(transactions.get(key))
+                facts.transactions[wire_id] = transactions.get(key)
                 facts.events = {(wire_id, k): events.get((*key, k)) for k in need.event_keys}
                 if need.readings:
                     facts.readings[wire_id] = readings.get(key, [])
             if need.start_key is not None:
-                facts.starts[need.start_key] = _decoded(starts.get((need.station_id, need.start_key)))
+                facts.starts[need.start_key] = starts.get((need.station_id, need.start_key))
             answers.append(facts)
         return answers
 
-    async def _rows(self, query: str, keys: Iterable[tuple[str, ...]]) -> list[asyncpg.Record]:
+    async def _rows(self, query: str, keys: Iterable[tuple[object, ...]]) -> list[asyncpg.Record]:
         columns = list(zip(*keys, strict=True))
         return await self._connection.fetch(query, *columns) if columns else []
 
-    async def _tokens(self, keys: set[str]) -> dict[str, KnownToken]:
-        rows = await self._rows(_TOKENS, ((key,) for key in keys))
-        return {row["token_key"]: decode_token(row) for row in rows}
+    async def _tokens(self, keys: set[str]) -> dict[str, KnownToken | None]:
+        hashes = {key: token_hash(self._vault, key) for key in keys}
+        rows = await self._rows(_TOKENS, {(hashed,) for hashed in hashes.values()})
+        found = {row["token_key"]: self._token(row) for row in rows}
+        return {key: found.get(hashed) for key, hashed in hashes.items()}
 
-    async def _transactions(self, keys: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        return {(row[0], row[1]): row[2] for row in await self._rows(_TRANSACTIONS, keys)}
+    def _token(self, row: asyncpg.Record) -> KnownToken:
+        token = decode_token(self._vault, row)
+        return msgspec.structs.replace(token, open_transactions=tuple(row["open_transactions"]))
 
-    async def _starts(self, keys: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        return {(row[0], row[1]): row[2] for row in await self._rows(_STARTS, keys)}
+    async def _transactions(self, keys: set[tuple[str, str]]) -> dict[tuple[str, str], ChargingTransaction]:
+        return {(row[0], row[1]): self._transaction(row) for row in await self._rows(_TRANSACTIONS, keys)}
+
+    async def _starts(self, keys: set[tuple[str, str]]) -> dict[tuple[str, str], ChargingTransaction]:
+        hashed = {(station_id, start_hash(self._vault, key)): (station_id, key) for station_id, key in keys}
+        return {hashed[row[0], row[1]]: self._transaction(row) for row in await self._rows(_STARTS, hashed)}
+
+    def _transaction(self, row: asyncpg.Record) -> ChargingTransaction:
+        return decode_transaction(self._vault, row["state"], row["holder"])
 
     async def _events(self, keys: set[tuple[str, str, str]]) -> dict[tuple[str, str, str], StoredAnswer]:
-        rows = await self._rows(_EVENTS, keys)
-        return {(row[0], row[1], row[2]): StoredAnswer(row["payload"].encode(), row["answer"]) for row in rows}
+        return {(row[0], row[1], row[2]): self._answer(row) for row in await self._rows(_EVENTS, keys)}
+
+    def _answer(self, row: asyncpg.Record) -> StoredAnswer:
+        key = (row[0], row[1], row[2])
+        payload = self._vault.open(row["payload"], place(EVENT_PAYLOAD, *key))
+        answer = b"" if row["answer"] is None else self._vault.open(row["answer"], place(EVENT_ANSWER, *key))
+        return StoredAnswer(payload, answer)
 
     async def _readings(self, keys: set[tuple[str, str]]) -> defaultdict[tuple[str, str], list[Reading]]:
         found: defaultdict[tuple[str, str], list[Reading]] = defaultdict(list)
         for row in await self._rows(_READINGS, keys):
             found[row[0], row[1]] += decode_readings(row["readings"])
         return found
-
-
-def _decoded(state: str | None) -> ChargingTransaction | None:
-    return None if state is None else decode_transaction(state)

@@ -1,6 +1,6 @@
 """Rows of the database back into the domain's values; JSON columns are read as text and decoded into their types once.
 
-Must not know: queries.
+What was sealed is opened; all that opens raises SealBroken and KeyMissing. Must not know: queries.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from actors.domain.command import Command
 from actors.domain.meter import Reading
 from actors.domain.station import ConnectorState, Station
 from actors.domain.token import KnownToken
-from actors.domain.transaction import ChargingTransaction
 from cluster.store import tables
+from cluster.store.sealed import COMMAND_PAYLOAD, COMMAND_RESPONSE, TOKEN, TOKEN_GROUP
+from cluster.vault.vault import Vault, place
 
 
 def _columns(table: Table, names: Iterable[str]) -> list[ColumnElement[Any]]:
@@ -28,7 +29,6 @@ STATION_COLUMNS: Final = _columns(tables.stations, Station.__struct_fields__)
 COMMAND_COLUMNS: Final = _columns(tables.commands, Command.__struct_fields__)
 (TRANSACTION_STATE,) = _columns(tables.transactions, ["state"])
 
-decode_transaction = msgspec.json.Decoder(ChargingTransaction).decode
 decode_readings = msgspec.json.Decoder(list[Reading]).decode
 decode_connectors = msgspec.json.Decoder(dict[str, ConnectorState]).decode
 decode_violations = msgspec.json.Decoder(dict[str, int]).decode
@@ -50,16 +50,21 @@ def decode_station(row: Fields) -> Station:
     return Station(**values)
 
 
-def decode_command(row: Fields) -> Command:
+def decode_command(vault: Vault, row: Fields) -> Command:
     """Return the command of a row with COMMAND_COLUMNS."""
     values = {name: row[name] for name in Command.__struct_fields__}
-    values["payload"] = decode_payload(values["payload"])
-    values["response"] = None if values["response"] is None else decode_payload(values["response"])
+    command_id, response = values["id"], values["response"]
+    values["payload"] = decode_payload(vault.open(values["payload"], place(COMMAND_PAYLOAD, command_id)))
+    if response is not None:
+        values["response"] = decode_payload(vault.open(response, place(COMMAND_RESPONSE, command_id)))
     return Command(**values)
 
 
-def decode_token(row: Fields) -> KnownToken:
-    """Return the token of a row with the fields of KnownToken as columns."""
-    values = {name: row[name] for name in KnownToken.__struct_fields__}
-    values["open_transactions"] = tuple(values["open_transactions"])
+def decode_token(vault: Vault, row: Fields) -> KnownToken:
+    """Return the token of a row of id_tokens; `open_transactions` are its own affair."""
+    values = {name: row[name] for name in KnownToken.__struct_fields__ if name != "open_transactions"}
+    key, group = row["token_key"].hex(), values["group_id"]
+    values["id_token"] = vault.open(values["id_token"], place(TOKEN, key)).decode()
+    if group is not None:
+        values["group_id"] = vault.open(group, place(TOKEN_GROUP, key)).decode()
     return KnownToken(**values)

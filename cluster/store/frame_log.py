@@ -17,7 +17,9 @@ from actors.errors import Unavailable
 from actors.ports import Exchange
 from cluster.drain import Drain
 from cluster.store.engine import blames_content, driver_connection, reachable
+from cluster.store.exchanges import sealed_exchange
 from cluster.store.tables import ocpp_frames
+from cluster.vault.vault import Vault
 
 SPAN: Final = timedelta(hours=6)
 """What one partition holds: few enough partitions to plan a query over all, old frames stay this much too long."""
@@ -35,8 +37,16 @@ _PARTITIONS: Final = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inh
 class PostgresFrameLog:
     """FrameLog that writes in the background between `start` and `close`."""
 
-    def __init__(self, engine: AsyncEngine, retention: timedelta, max_queued: int, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        vault: Vault,
+        retention: timedelta,
+        max_queued: int,
+        now: Callable[[], datetime],
+    ) -> None:
         self._engine = engine
+        self._vault = vault
         self._retention = retention
         self._now = now
         self._numbers = itertools.count()
@@ -62,7 +72,7 @@ class PostgresFrameLog:
 
     async def _store(self, exchanges: list[Exchange]) -> None:
         numbered = zip(exchanges, self._numbers, strict=False)
-        records = [(one.station_id, one.at, seq, one.received, one.sent) for one, seq in numbered]
+        records = [(one.station_id, one.at, seq, *sealed_exchange(self._vault, one, seq)) for one, seq in numbered]
         try:
             async with reachable(), driver_connection(self._engine) as connection:
                 if self._now() >= self._ready_until:

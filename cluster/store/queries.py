@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, Text, func, literal, or_, select, union_all
+from sqlalchemy import Row, Select, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.command import Command
@@ -28,10 +28,13 @@ from cluster.store.decoding import (
     decode_connectors,
     decode_readings,
     decode_station,
-    decode_transaction,
+    decode_token,
 )
+from cluster.store.exchanges import Holds, opened_frame
+from cluster.store.holders import decode_transaction, opened_holder
 from cluster.store.paging import MAX_LIMIT, Order
 from cluster.store.reader import Reader
+from cluster.store.sealed import EVENT_PAYLOAD, NOTICE_PAYLOAD, VARIABLE_VALUE, words
 from cluster.store.tables import (
     commands,
     gateways,
@@ -60,26 +63,24 @@ from cluster.store.views import (
     TransactionSummary,
     masked,
 )
+from cluster.vault.vault import Vault, place
 
 _OPEN = transactions.c.ended_at.is_(None)
 _CONNECTED = stations.c.gateway_id.is_not(None)
-_SUMMARY = [transactions.c[name] for name in TransactionSummary.__struct_fields__]
-_VARIABLE = [variables.c[name] for name in StoredVariable.__struct_fields__]
-_VARIABLE_KEY = list(variables.primary_key.columns)[1:]
-_HASHED_TOKEN = func.md5(id_tokens.c.token_key, type_=Text)
+_PLAIN = [name for name in TransactionSummary.__struct_fields__ if name != "id_token"]
+_SUMMARY = [transactions.c.holder, *(transactions.c[name] for name in _PLAIN)]
+_VARIABLE_KEY = list(variables.primary_key.columns)
 
 
-def _frames_that(direction: str, data: ColumnElement[Any], place: ColumnElement[Any]) -> Select[Any]:
+def _frames_that(which: Holds) -> Select[Any]:
     logged = ocpp_frames.c
-    columns = (logged.station_id, logged.at, place.label("place"), literal(direction).label("direction"))
-    return select(*columns, data.label("data")).where(data.is_not(None))
+    position = logged.seq * 2 + int(which is Holds.SENT)
+    columns = (logged.station_id, logged.at, logged.seq, position.label("position"), logged.exchange)
+    return select(*columns, literal(int(which)).label("which")).where(logged.holds.op("&")(int(which)) != 0)
 
 
 # One row of the log holds a frame and the answer to it.
-_FRAMES = union_all(
-    _frames_that("in", ocpp_frames.c.received, ocpp_frames.c.seq * 2),
-    _frames_that("out", ocpp_frames.c.sent, ocpp_frames.c.seq * 2 + 1),
-).subquery("frames")
+_FRAMES = union_all(_frames_that(Holds.RECEIVED), _frames_that(Holds.SENT)).subquery("frames")
 
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BY_ID: Final = Order([stations.c.station_id], (str,))
@@ -98,9 +99,9 @@ STATIONS: Final[dict[StationOrder, Order]] = {
 TRANSACTIONS: Final = Order([transactions.c.began_at, transactions.c.id], (datetime, str), descending=True)
 COMMANDS: Final = Order([commands.c.created_at, commands.c.id], (datetime, str), descending=True)
 NOTICES: Final = Order([notices.c.at, notices.c.kind, notices.c.digest], (datetime, str, str), descending=True)
-VARIABLES: Final = Order(_VARIABLE_KEY, (str, str, int, str, str, str))
-TOKENS: Final = Order([id_tokens.c.created_at, _HASHED_TOKEN], (datetime, str))
-FRAMES_FORWARD: Final = Order([_FRAMES.c.at, _FRAMES.c.place], (datetime, int))
+VARIABLES: Final = Order(_VARIABLE_KEY[1:], (str, str, int, str, str, str))
+TOKENS: Final = Order([id_tokens.c.created_at, id_tokens.c.token_key], (datetime, bytes))
+FRAMES_FORWARD: Final = Order([_FRAMES.c.at, _FRAMES.c.position], (datetime, int))
 FRAMES: Final = FRAMES_FORWARD._replace(descending=True)
 
 
@@ -117,8 +118,9 @@ _meter_values = msgspec.json.Decoder(_MeterValuesInside).decode
 class PostgresQueries:
     """Every method raises Unavailable when the database is away and BadRequest for a bad cursor, limit or value."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, vault: Vault) -> None:
         self._reader = Reader(engine)
+        self._vault = vault
 
     async def stations(
         self,
@@ -173,14 +175,14 @@ class PostgresQueries:
             query = query.where(transactions.c.began_at >= began_from)
         if began_before is not None:
             query = query.where(transactions.c.began_at < began_before)
-        return await self._reader.page(query, TRANSACTIONS, cursor, limit, lambda row: _summary(row, show_tokens))
+        return await self._reader.page(query, TRANSACTIONS, cursor, limit, lambda row: self._summary(row, show_tokens))
 
     async def transaction(self, transaction_id: str, show_tokens: bool = False) -> TransactionDetail:
         """Return one transaction by the platform's id, with its gaps. Raises NotFound."""
         row = await self._transaction_row(transaction_id, select(*_SUMMARY, TRANSACTION_STATE))
-        state = decode_transaction(row.state)
+        state = decode_transaction(self._vault, row.state, row.holder)
         return TransactionDetail(
-            _summary(row, show_tokens),
+            self._summary(row, show_tokens),
             gap_report(state),
             state.events,
             state.offline_events,
@@ -196,56 +198,53 @@ class PostgresQueries:
         )
         events = transaction_events.c
         columns = [events.event_key, events.timestamp, events.received_at, events.readings]
-        query = select(*columns, *([events.payload.cast(Text).label("payload")] if received else []))
+        columns += [events.station_id, events.transaction_id, events.payload] if received else []
+        query = select(*columns)
         query = query.where(events.station_id == owner.station_id, events.transaction_id == owner.transaction_id)
         rows = await self._reader.all(query.order_by(events.timestamp, events.received_at))
         readings = [reading for row in rows if row.readings for reading in decode_readings(row.readings)]
-        return TransactionMeterValues(curve(readings), _received(rows) if received else [])
+        return TransactionMeterValues(curve(readings), self._received(rows) if received else [])
 
     async def commands(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[Command]:
         """List the commands of a station, the newest first."""
         query = select(*COMMAND_COLUMNS).where(commands.c.station_id == station_id)
-        return await self._reader.page(query, COMMANDS, cursor, limit, lambda row: decode_command(row._mapping))
+        return await self._reader.page(query, COMMANDS, cursor, limit, self._command)
 
     async def command(self, command_id: str) -> Command:
         """Return one command. Raises NotFound."""
         row = await self._reader.one(select(*COMMAND_COLUMNS).where(commands.c.id == command_id))
         if row is None:
             raise NotFound(f"there is no command {command_id}")
-        return decode_command(row._mapping)
+        return self._command(row)
 
     async def variables(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[StoredVariable]:
         """List the reported device model of a station."""
-        query = select(*_VARIABLE).where(variables.c.station_id == station_id)
-        width = len(_VARIABLE)
-        return await self._reader.page(query, VARIABLES, cursor, limit, lambda row: StoredVariable(*row[:width]))
+        query = select(variables).where(variables.c.station_id == station_id)
+        return await self._reader.page(query, VARIABLES, cursor, limit, self._variable)
 
     async def notices(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[StoredNotice]:
         """List what a station has reported and is kept as it is, the newest first."""
-        found = notices.c
-        query = select(found.kind, found.at, found.received_at, found.payload.cast(Text).label("payload"))
-        query = query.where(found.station_id == station_id)
-        return await self._reader.page(query, NOTICES, cursor, limit, _notice)
+        query = select(notices).where(notices.c.station_id == station_id)
+        return await self._reader.page(query, NOTICES, cursor, limit, self._notice)
 
     async def tokens(self, cursor: str | None = None, limit: int = 100, show_tokens: bool = False) -> Page[KnownToken]:
         """List id tokens in the order they were registered."""
-        names = [name for name in KnownToken.__struct_fields__ if name != "open_transactions"]
 
-        def token(row: Row[Any]) -> KnownToken:
-            values = {name: row._mapping[name] for name in names}
-            return KnownToken(**values | {"id_token": _shown(row.id_token, show_tokens)})
+        def shown(row: Row[Any]) -> KnownToken:
+            token = decode_token(self._vault, row._mapping)
+            return msgspec.structs.replace(token, id_token=_shown(token.id_token, show_tokens))
 
-        return await self._reader.page(select(*(id_tokens.c[name] for name in names)), TOKENS, cursor, limit, token)
+        return await self._reader.page(select(id_tokens), TOKENS, cursor, limit, shown)
 
     async def frames(self, station_id: str, cursor: str | None = None, limit: int = 100) -> Page[FrameEntry]:
         """List the logged OCPP frames of a station, the newest first."""
-        return await self._reader.page(_frames(station_id), FRAMES, cursor, limit, _frame)
+        return await self._reader.page(_frames(station_id), FRAMES, cursor, limit, self._frame)
 
     async def all_frames(self, station_id: str) -> AsyncIterator[FrameEntry]:
         """Yield every logged OCPP frame of a station, the oldest first, a page at a time."""
         cursor: str | None = None
         while True:
-            page = await self._reader.page(_frames(station_id), FRAMES_FORWARD, cursor, MAX_LIMIT, _frame)
+            page = await self._reader.page(_frames(station_id), FRAMES_FORWARD, cursor, MAX_LIMIT, self._frame)
             for frame in page.items:
                 yield frame
             cursor = page.cursor
@@ -274,6 +273,41 @@ class PostgresQueries:
             raise NotFound(f"there is no transaction {transaction_id}")
         return row
 
+    def _summary(self, row: Row[Any], show_tokens: bool) -> TransactionSummary:
+        id_token = opened_holder(self._vault, row.id, row.holder).id_token
+        shown = None if id_token is None else _shown(id_token, show_tokens)
+        return TransactionSummary(id_token=shown, **{name: row._mapping[name] for name in _PLAIN})
+
+    def _received(self, rows: Sequence[Row[Any]]) -> list[ReceivedMeterValues]:
+        found = []
+        for row in rows:
+            key = (row.station_id, row.transaction_id, row.event_key)
+            inside = _meter_values(self._vault.open(row.payload, place(EVENT_PAYLOAD, *key)))
+            if values := inside.meter_value or inside.transaction_data:
+                found.append(ReceivedMeterValues(row.event_key, row.timestamp, row.received_at, values))
+        return found
+
+    def _command(self, row: Row[Any]) -> Command:
+        return decode_command(self._vault, row._mapping)
+
+    def _variable(self, row: Row[Any]) -> StoredVariable:
+        values = {name: row._mapping[name] for name in StoredVariable.__struct_fields__}
+        if row.value is not None:
+            key = words(*(row._mapping[column.name] for column in _VARIABLE_KEY))
+            values["value"] = self._vault.open(row.value, place(VARIABLE_VALUE, *key)).decode()
+        return StoredVariable(**values)
+
+    def _notice(self, row: Row[Any]) -> StoredNotice:
+        context = place(NOTICE_PAYLOAD, *words(row.station_id, row.at, row.kind, row.digest))
+        return StoredNotice(
+            row.kind, row.at, row.received_at, msgspec.json.decode(self._vault.open(row.payload, context))
+        )
+
+    def _frame(self, row: Row[Any]) -> FrameEntry:
+        which = Holds(row.which)
+        data = opened_frame(self._vault, row.station_id, row.at, row.seq, row.exchange, which)
+        return FrameEntry(row.at, "in" if which is Holds.RECEIVED else "out", data.decode(errors="replace"))
+
 
 def _station_summary(row: Row[Any]) -> StationSummary:
     return StationSummary(
@@ -289,32 +323,8 @@ def _station_summary(row: Row[Any]) -> StationSummary:
     )
 
 
-def _summary(row: Row[Any], show_tokens: bool) -> TransactionSummary:
-    values = {name: row._mapping[name] for name in TransactionSummary.__struct_fields__}
-    if values["id_token"] is not None:
-        values["id_token"] = _shown(values["id_token"], show_tokens)
-    return TransactionSummary(**values)
-
-
-def _notice(row: Row[Any]) -> StoredNotice:
-    return StoredNotice(row.kind, row.at, row.received_at, msgspec.json.decode(row.payload))
-
-
-def _received(rows: Sequence[Row[Any]]) -> list[ReceivedMeterValues]:
-    found = []
-    for row in rows:
-        inside = _meter_values(row.payload)
-        if values := inside.meter_value or inside.transaction_data:
-            found.append(ReceivedMeterValues(row.event_key, row.timestamp, row.received_at, values))
-    return found
-
-
 def _frames(station_id: str) -> Select[Any]:
-    return select(_FRAMES.c.at, _FRAMES.c.direction, _FRAMES.c.data).where(_FRAMES.c.station_id == station_id)
-
-
-def _frame(row: Row[Any]) -> FrameEntry:
-    return FrameEntry(row.at, row.direction, row.data.decode(errors="replace"))
+    return select(_FRAMES).where(_FRAMES.c.station_id == station_id)
 
 
 def _shown(id_token: str, show_tokens: bool) -> str:

@@ -3,8 +3,8 @@
 All rows of a kind travel as one array a column through `INSERT ... SELECT FROM unnest(...) ON CONFLICT`, so a commit is
 a few statements whatever the number of chargers. Rows that are written again are sorted by key (two writers never lock
 in opposite orders) and the last of a key wins; of rows that are written once the first wins, as if each came alone.
-Every statement may be repeated: the second time changes nothing.
-Must not know: connections, transactions.
+Every statement may be repeated: the second time changes nothing. What tables.py marks as sealed is sealed here.
+Must not know: connections, transactions, keys.
 """
 
 from __future__ import annotations
@@ -22,9 +22,20 @@ from actors.domain.command import Command
 from actors.domain.moment import believable
 from actors.domain.records import BusinessEvent, Notice, Progress, ReportedVariable, Row, StoredEvent, StoredReading
 from actors.domain.station import Station
-from actors.domain.token import token_key
 from actors.domain.transaction import ChargingTransaction, gap_report
 from cluster.store import tables
+from cluster.store.holders import sealed_holder, start_hash, token_hash, without_holder
+from cluster.store.sealed import (
+    COMMAND_PAYLOAD,
+    COMMAND_RESPONSE,
+    EVENT_ANSWER,
+    EVENT_PAYLOAD,
+    NOTICE_PAYLOAD,
+    READING_PAYLOAD,
+    VARIABLE_VALUE,
+    words,
+)
+from cluster.vault.vault import Vault, place
 
 R = TypeVar("R", bound=Row)
 Values = tuple[object, ...]
@@ -37,10 +48,10 @@ class Write(NamedTuple):
 
     statement: str
     key: Callable[[Row], Any]
-    values: Callable[[Row], Values]
+    values: Callable[[Row, Vault], Values]
     rewrites: bool
 
-    def arrays(self, rows: Sequence[Row]) -> list[Sequence[object]]:
+    def arrays(self, rows: Sequence[Row], vault: Vault) -> list[Sequence[object]]:
         """Return one array a column. Raises one of UNSTORABLE when a value fits no column."""
         if self.rewrites:
             last = {self.key(row): row for row in rows}
@@ -50,7 +61,7 @@ class Write(NamedTuple):
             for row in rows:
                 first.setdefault(self.key(row), row)
             chosen = list(first.values())
-        return list(zip(*map(self.values, chosen), strict=True))
+        return list(zip(*(self.values(row, vault) for row in chosen), strict=True))
 
 
 UNSTORABLE: Final = (ValueError, TypeError, OverflowError, RecursionError)
@@ -61,7 +72,7 @@ def _text(value: object) -> str:
     return _encode(value).decode()
 
 
-def _station(row: Station) -> Values:
+def _station(row: Station, _vault: Vault) -> Values:
     return (
         row.station_id,
         row.vendor_name,
@@ -87,30 +98,30 @@ def _station(row: Station) -> Values:
     )
 
 
-def _transaction(row: ChargingTransaction) -> Values:
+def _transaction(row: ChargingTransaction, vault: Vault) -> Values:
     started_at = row.started_at
     return (
         row.id,
         row.station_id,
         row.transaction_id,
-        row.start_key,
+        None if row.start_key is None else start_hash(vault, row.start_key),
         row.created_at,
         started_at if started_at is not None and believable(started_at, row.created_at) else row.created_at,
         row.evse_id,
         row.connector_id,
-        row.id_token,
-        None if row.id_token is None else token_key(row.id_token),
+        sealed_holder(vault, row),
+        None if row.id_token is None else token_hash(vault, row.id_token),
         started_at,
         row.ended_at,
         row.meter.energy_wh,
         row.charging_state,
         row.stopped_reason,
         row.ended_at is not None and gap_report(row).complete,
-        _text(row),
+        _text(without_holder(row)),
     )
 
 
-def _progress(row: Progress) -> Values:
+def _progress(row: Progress, _vault: Vault) -> Values:
     transaction = row.transaction
     return (
         transaction.id,
@@ -119,11 +130,12 @@ def _progress(row: Progress) -> Values:
         transaction.charging_state,
         transaction.stopped_reason,
         transaction.ended_at is not None and gap_report(transaction).complete,
-        _text(transaction),
+        _text(without_holder(transaction)),
     )
 
 
-def _event(row: StoredEvent) -> Values:
+def _event(row: StoredEvent, vault: Vault) -> Values:
+    key = (row.station_id, row.transaction_id, row.event_key)
     return (
         row.station_id,
         row.transaction_id,
@@ -133,26 +145,37 @@ def _event(row: StoredEvent) -> Values:
         row.timestamp,
         row.received_at,
         row.offline,
-        row.payload.decode(),
+        vault.seal(row.payload, place(EVENT_PAYLOAD, *key)),
         row.readings,
-        row.answer,
+        vault.seal(row.answer, place(EVENT_ANSWER, *key)) if row.answer else None,
     )
 
 
-def _reading(row: StoredReading) -> Values:
-    return (row.station_id, row.at, row.evse_id, row.digest, row.received_at, row.payload.decode())
+def _reading(row: StoredReading, vault: Vault) -> Values:
+    key = (row.station_id, row.at, row.evse_id, row.digest)
+    return (*key, row.received_at, vault.seal(row.payload, place(READING_PAYLOAD, *words(*key))))
 
 
-def _notice(row: Notice) -> Values:
-    return (row.station_id, row.at, row.kind, row.digest, row.received_at, row.payload.decode())
+def _notice(row: Notice, vault: Vault) -> Values:
+    key = (row.station_id, row.at, row.kind, row.digest)
+    return (*key, row.received_at, vault.seal(row.payload, place(NOTICE_PAYLOAD, *words(*key))))
 
 
-def _command(row: Command) -> Values:
+_VARIABLE_KEY: Final = attrgetter(*tables.variables.primary_key.columns.keys())
+
+
+def _variable(row: ReportedVariable, vault: Vault) -> Values:
+    key = _VARIABLE_KEY(row)
+    value = None if row.value is None else vault.seal(row.value.encode(), place(VARIABLE_VALUE, *words(*key)))
+    return (*key, value, row.mutability, row.reported_at)
+
+
+def _command(row: Command, vault: Vault) -> Values:
     return (
         row.id,
         row.station_id,
         row.action,
-        _text(row.payload),
+        vault.seal(_encode(row.payload), place(COMMAND_PAYLOAD, row.id)),
         row.created_at,
         row.deadline,
         row.if_offline,
@@ -160,13 +183,13 @@ def _command(row: Command) -> Values:
         row.status,
         row.sent_at,
         row.finished_at,
-        None if row.response is None else _text(row.response),
+        None if row.response is None else vault.seal(_encode(row.response), place(COMMAND_RESPONSE, row.id)),
         row.error,
         row.transaction,
     )
 
 
-def _business_event(row: BusinessEvent) -> Values:
+def _business_event(row: BusinessEvent, _vault: Vault) -> Values:
     return (event_id(row), row.kind, row.station_id, row.at, _text(row.data))
 
 
@@ -177,7 +200,7 @@ def event_id(row: BusinessEvent) -> str:
 
 def _insert(
     table: Table,
-    values: Callable[[R], Values],
+    values: Callable[[R, Vault], Values],
     key: Callable[[R], object],
     conflict: Sequence[str],
     *,
@@ -206,7 +229,9 @@ def _insert(
     return Write(statement, key, values, rewrites=kept is not None)  # type: ignore[arg-type]
 
 
-def _update(table: Table, values: Callable[[R], Values], key: Callable[[R], object], names: Sequence[str]) -> Write:
+def _update(
+    table: Table, values: Callable[[R, Vault], Values], key: Callable[[R], object], names: Sequence[str]
+) -> Write:
     """Build the statement that changes columns of rows that are there; the first of `names` is the table's key."""
     columns = [table.c[name] for name in names]
     arrays = ", ".join(f"${place}::{_array_type(column)}[]" for place, column in enumerate(columns, 1))
@@ -265,8 +290,8 @@ WRITES: Final[dict[type[Row], Write]] = {
     ),
     ReportedVariable: _insert(
         tables.variables,
-        attrgetter(*tables.variables.columns.keys()),
-        attrgetter(*tables.variables.primary_key.columns.keys()),
+        _variable,
+        _VARIABLE_KEY,
         tables.variables.primary_key.columns.keys(),
         kept=frozenset(),
     ),

@@ -4,7 +4,8 @@ Rows that are written again and again (stations, transactions) keep free space o
 index on a column that changes with every write, so that PostgreSQL updates them in place (HOT) and indexes do not grow.
 There are no foreign keys from what stations report: the writer is fenced, and a check per row would be paid on the hot
 path.
-Of the JSON columns `json` holds what is kept as it came (any legal JSON), `jsonb` what is ours.
+What a person can be known by, secrets, and messages as they came are sealed: their columns hold envelopes of
+cluster/vault. What is looked up by such a value is a keyed hash of it (token_key, start_key).
 Must not know: who reads or writes.
 """
 
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -41,6 +43,10 @@ metadata = MetaData(
 )
 
 _Time = DateTime(timezone=True)
+
+SEALED = {"sealed": True}
+"""Marks a column of envelopes: `info=SEALED`. The context is its place, "table.column" and the row's primary key; then
+a rotation of keys finds it (sealed.py)."""
 
 stations = Table(
     "stations",
@@ -84,13 +90,13 @@ transactions = Table(
     Column("id", Uuid(as_uuid=False), primary_key=True),
     Column("station_id", Text, nullable=False),
     Column("transaction_id", Text, nullable=False),
-    Column("start_key", Text),
+    Column("start_key", LargeBinary),
     Column("created_at", _Time, nullable=False),
     Column("began_at", _Time, nullable=False),  # started_at if believable, else created_at: the order of lists
     Column("evse_id", Integer),
     Column("connector_id", Integer),
-    Column("id_token", Text),
-    Column("token_key", Text),
+    Column("holder", LargeBinary, info=SEALED),  # who charges
+    Column("token_key", LargeBinary),
     Column("started_at", _Time),
     Column("ended_at", _Time),
     Column("energy_wh", Double, nullable=False),
@@ -98,7 +104,7 @@ transactions = Table(
     Column("stopped_reason", Text),
     Column("complete", Boolean, nullable=False),
     Column("updated_at", _Time, nullable=False, server_default=func.now()),
-    Column("state", JSON, nullable=False),  # the whole ChargingTransaction
+    Column("state", JSON, nullable=False),  # the ChargingTransaction without its holder
     UniqueConstraint("station_id", "transaction_id"),
     postgresql_with={"fillfactor": 50},
 )
@@ -140,9 +146,9 @@ transaction_events = Table(
     Column("timestamp", _Time, nullable=False),
     Column("received_at", _Time, nullable=False),
     Column("offline", Boolean, nullable=False),
-    Column("payload", JSON, nullable=False),
+    Column("payload", LargeBinary, nullable=False, info=SEALED),
     Column("readings", LargeBinary, nullable=False),
-    Column("answer", LargeBinary, nullable=False),
+    Column("answer", LargeBinary, info=SEALED),  # null for {}
 )
 
 station_readings = Table(
@@ -153,7 +159,7 @@ station_readings = Table(
     Column("evse_id", Integer, primary_key=True),
     Column("digest", Text, primary_key=True),
     Column("received_at", _Time, nullable=False),
-    Column("payload", JSON, nullable=False),
+    Column("payload", LargeBinary, nullable=False, info=SEALED),
 )
 
 notices = Table(
@@ -164,7 +170,7 @@ notices = Table(
     Column("kind", Text, primary_key=True),
     Column("digest", Text, primary_key=True),
     Column("received_at", _Time, nullable=False),
-    Column("payload", JSON, nullable=False),
+    Column("payload", LargeBinary, nullable=False, info=SEALED),
 )
 
 variables = Table(
@@ -177,7 +183,7 @@ variables = Table(
     Column("variable", Text, primary_key=True),
     Column("variable_instance", Text, primary_key=True),
     Column("attribute", Text, primary_key=True),
-    Column("value", Text),
+    Column("value", LargeBinary, info=SEALED),
     Column("mutability", Text, nullable=False),
     Column("reported_at", _Time, nullable=False),
 )
@@ -188,7 +194,7 @@ commands = Table(
     Column("id", Text, primary_key=True),
     Column("station_id", Text, nullable=False),
     Column("action", Text, nullable=False),
-    Column("payload", JSON, nullable=False),
+    Column("payload", LargeBinary, nullable=False, info=SEALED),
     Column("created_at", _Time, nullable=False),
     Column("deadline", _Time, nullable=False),
     Column("if_offline", Text, nullable=False),
@@ -196,7 +202,7 @@ commands = Table(
     Column("status", Text, nullable=False),
     Column("sent_at", _Time),
     Column("finished_at", _Time),
-    Column("response", JSON),
+    Column("response", LargeBinary, info=SEALED),
     Column("error", Text),
     Column("transaction", Text),
 )
@@ -224,11 +230,11 @@ outbox = Table(
 id_tokens = Table(
     "id_tokens",
     metadata,
-    Column("token_key", Text, primary_key=True),
-    Column("id_token", Text, nullable=False),
+    Column("token_key", LargeBinary, primary_key=True),
+    Column("id_token", LargeBinary, nullable=False, info=SEALED),
     Column("status", Text, nullable=False),
     Column("valid_until", _Time),
-    Column("group_id", Text),
+    Column("group_id", LargeBinary, info=SEALED),
     Column("master_pass", Boolean, nullable=False),
     Column("concurrent", Boolean, nullable=False),
     Column("created_at", _Time, nullable=False, server_default=func.now()),
@@ -241,8 +247,8 @@ ocpp_frames = Table(
     Column("station_id", Text, nullable=False),
     Column("at", _Time, nullable=False),
     Column("seq", BigInteger, nullable=False),  # the writer's count: order within one moment
-    Column("received", LargeBinary),  # bytes: a frame may be anything
-    Column("sent", LargeBinary),
+    Column("holds", SmallInteger, nullable=False),  # 1: a frame that was received, 2: one that was sent, 3: both
+    Column("exchange", LargeBinary, nullable=False),  # sealed; a rotation leaves it to its retention
     Index("ocpp_frames_station_at", "station_id", "at", "seq"),
     postgresql_partition_by="RANGE (at)",
 )
@@ -295,4 +301,29 @@ gateways = Table(
     Column("node", Text, nullable=False),
     Column("address", Text, nullable=False),
     Column("generation", Integer, nullable=False, server_default=text("0")),
+)
+
+# Data keys of the vault, wrapped by a key that is not in the database.
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("key_id", Integer, primary_key=True, autoincrement=False),
+    Column("purpose", Text, nullable=False),
+    Column("wrapped_by", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", _Time, nullable=False),
+    Column("active_at", _Time, nullable=False),
+    Column("retired_at", _Time),
+)
+
+# How far a rotation to a data key has come in each place.
+rotations = Table(
+    "rotations",
+    metadata,
+    Column("key_id", Integer, ForeignKey(data_keys.c.key_id), primary_key=True, autoincrement=False),
+    Column("place", Text, primary_key=True),
+    Column("cursor", Text),
+    Column("rows", BigInteger, nullable=False),
+    Column("resealed", BigInteger, nullable=False),
+    Column("finished", Boolean, nullable=False),
 )

@@ -20,8 +20,9 @@ import hmac
 import itertools
 import os
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
+from weakref import WeakMethod
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -31,7 +32,7 @@ from actors.errors import CloudBayError, Unavailable
 HEADER_BYTES: Final = 6
 OVERHEAD_BYTES: Final = HEADER_BYTES + 12 + 16
 _AES_256_GCM: Final = b"\x01\x01"
-_SEALS_A_RUN: Final = 2**32
+_SEALS_A_COUNT: Final = 2**32
 
 
 class SealBroken(CloudBayError):
@@ -64,12 +65,17 @@ def sealed_with(envelope: bytes) -> int:
 
 
 class Vault:
-    """Seals and opens with data keys of 32 bytes by their ids; safe to use in threads and after a fork."""
+    """Seals and opens with data keys of 32 bytes by their ids; safe to use in threads and after a fork.
+
+    Random nonces of 96 bits would allow 2**32 envelopes a key (NIST SP 800-38D, 8.3), which a large platform writes in
+    a day. So a nonce begins with 64 random bits that belong to this vault in this process, and counts in the other 32:
+    two of 100,000 vaults begin alike with a probability of 2**-32.
+    """
 
     def __init__(self, keys: Mapping[int, bytes], current: int, lookup_key: bytes) -> None:
         self._lookup_key = lookup_key
-        self._nonces = _Nonces()
         self.take(keys, current)
+        _when_forked(WeakMethod(self._begin_to_count))
 
     def __repr__(self) -> str:
         return f"Vault(keys={sorted(self._ciphers)}, current={self.current})"
@@ -77,13 +83,17 @@ class Vault:
     def take(self, keys: Mapping[int, bytes], current: int) -> None:
         """Replace the data keys; from now on `current` seals."""
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
-        self._sealing = _Sealing(self._ciphers[current], header(current))
         self.current = current
+        self._begin_to_count()
 
     def seal(self, value: bytes, context: str) -> bytes:
         """Return the envelope of a value for the place that `context` names."""
-        cipher, head = self._sealing
-        nonce = self._nonces.next()
+        cipher, head, prefix, counts = self._sealing
+        count = next(counts)
+        if count >= _SEALS_A_COUNT:
+            self._begin_to_count()
+            return self.seal(value, context)
+        nonce = prefix + count.to_bytes(4, "big")
         return head + nonce + cipher.encrypt(nonce, value, head + context.encode())
 
     def open(self, envelope: bytes, context: str) -> bytes:
@@ -103,39 +113,25 @@ class Vault:
         message = f"{context}\0{normal}".encode(errors="surrogatepass")
         return hmac.digest(self._lookup_key, message, "sha256")
 
+    def _begin_to_count(self) -> None:
+        cipher, head = self._ciphers[self.current], header(self.current)
+        self._sealing = _Sealing(cipher, head, os.urandom(8), itertools.count())
+
 
 class _Sealing(NamedTuple):
-    """Replaced as one, so that no envelope names another key than its own."""
+    """What seals; replaced as one, so that no envelope names another key than its own and no nonce is used twice."""
 
     cipher: AESGCM
     head: bytes
-
-
-class _Run(NamedTuple):
-    pid: int
     prefix: bytes
     counts: Iterator[int]
 
 
-class _Nonces:
-    """Nonces that no other process uses: 64 random bits, then a count.
+def _when_forked(method: WeakMethod[Callable[[], None]]) -> None:
+    """Call a method in each forked child, which must not go on with its parent's count."""
 
-    Random nonces of 96 bits would allow 2**32 envelopes a key (NIST SP 800-38D, 8.3), which a large platform writes in
-    a day. Here each run of a process begins with 64 random bits of its own and counts in the other 32: two of 100,000
-    runs share theirs with a probability of 2**-32.
-    """
+    def call() -> None:
+        if (alive := method()) is not None:
+            alive()
 
-    def __init__(self) -> None:
-        self._run = _new_run()
-
-    def next(self) -> bytes:
-        run = self._run
-        count = next(run.counts)
-        if count >= _SEALS_A_RUN or run.pid != os.getpid():  # a forked child must not go on with its parent's count
-            self._run = _new_run()
-            return self.next()
-        return run.prefix + count.to_bytes(4, "big")
-
-
-def _new_run() -> _Run:
-    return _Run(os.getpid(), os.urandom(8), itertools.count())
+    os.register_at_fork(after_in_child=call)

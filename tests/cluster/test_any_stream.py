@@ -24,6 +24,7 @@ from tests.actors.stations import Payload, Station
 from tests.actors.streams import EVENING, SESSION_WH, ended_at, orders, rest_of_session, sessions, start
 from tests.actors.world import World
 from tests.cluster.unlucky import MISHAPS, Message, Mishap, UnluckyHost
+from tests.twins.vault import fixed_vault
 
 TOKENS = (KnownToken("anna", group_id="family"), KnownToken("bob", status="Blocked"))
 EXAMPLES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -79,7 +80,7 @@ class Database:
 @pytest.fixture
 async def tables(engine: AsyncEngine) -> Database:
     for token in TOKENS:
-        await PostgresTokens(engine).put(token)
+        await PostgresTokens(engine, fixed_vault()).put(token)
     return Database(engine)
 
 

@@ -13,6 +13,7 @@ from cluster.membership import Membership
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
 from cluster.store.placements import PostgresPlacements
+from tests.twins.vault import fixed_vault
 
 COUNT = 12
 
@@ -176,7 +177,7 @@ async def dedicate(world: World, engine: AsyncEngine) -> int:
     """Let `a` serve the station CP-1 and give that a partition of its own; `a` does not know yet."""
     await world.join("a")
     await world.beats()
-    await PostgresChargerStore(engine, "a", 1).commit([Unit("CP-1", [Station("CP-1")])])
+    await PostgresChargerStore(engine, fixed_vault(), "a", 1).commit([Unit("CP-1", [Station("CP-1")])])
     return (await PostgresPlacements(engine, everyone=True, most=10).own_partitions())["CP-1"]
 
 

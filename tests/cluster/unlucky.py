@@ -22,6 +22,7 @@ from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
 from tests.actors.stations import Payload
 from tests.actors.streams import EVENING
+from tests.twins.vault import fixed_vault
 from tests.twins.watchers import MemoryBus, MemoryLog
 
 Mishap = Literal[
@@ -88,7 +89,9 @@ class UnluckyHost:
 
     async def take_over(self) -> None:
         """Begin a new life, which fences the one before off."""
-        self.store = FaultyStore(self._engine, _HOST, await PostgresFleet(self._engine).join(_HOST, lease_s=60))
+        self.store = FaultyStore(
+            self._engine, fixed_vault(), _HOST, await PostgresFleet(self._engine).join(_HOST, lease_s=60)
+        )
         rules = Rules(accept_unknown_stations=True)
         limits = HostLimits(partitions=_PARTITIONS)
         link, log, bus = NoGateway(), MemoryLog(), MemoryBus()

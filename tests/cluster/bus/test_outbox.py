@@ -18,6 +18,7 @@ from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
 from cluster.store.outbox import PostgresOutbox
 from tests.cluster.bus.conftest import Wire
+from tests.twins.vault import fixed_vault
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
@@ -25,7 +26,7 @@ Until = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 @pytest.fixture
 async def store(engine: AsyncEngine) -> PostgresChargerStore:
-    return PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 60))
+    return PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 60))
 
 
 @pytest.fixture

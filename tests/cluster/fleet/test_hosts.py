@@ -14,6 +14,7 @@ from cluster.fleet.hosts import Hosts
 from cluster.store.charger_store import PostgresChargerStore
 from configs.settings import Settings
 from tests.cluster.fleet.fakes import PARTITIONS, FakeCluster
+from tests.twins.vault import fixed_vault
 
 
 def make(cluster: FakeCluster, **labels: str) -> Hosts:
@@ -179,7 +180,7 @@ async def with_stations(cluster: FakeCluster, *station_ids: str) -> Hosts:
     hosts = make(cluster)
     await hosts.start(cluster.nodes)
     host = cluster.actors["host-0"].actor.membership
-    store = PostgresChargerStore(cluster.engine, host.host_id, host.epoch)
+    store = PostgresChargerStore(cluster.engine, fixed_vault(), host.host_id, host.epoch)
     await store.commit([Unit(station_id, [Station(station_id)]) for station_id in station_ids])
     return hosts
 

@@ -1,6 +1,7 @@
 """The contract of ChargerStore, proven for PostgreSQL and for the twin that other tests use."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -21,8 +22,10 @@ from actors.ports import ChargerStore, Needs, Snapshot, StoredAnswer, Unit
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
 from cluster.store.rows import WRITES
+from cluster.store.sealed import sealed_columns
 from cluster.store.tokens import PostgresTokens
 from tests.twins.store import MemoryDatabase, MemoryStore
+from tests.twins.vault import fixed_vault
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -42,10 +45,12 @@ class PostgresWorld(World):
         self.engine = engine
 
     async def open(self) -> ChargerStore:
-        return PostgresChargerStore(self.engine, "host-0", await PostgresFleet(self.engine).join("host-0", 60))
+        return PostgresChargerStore(
+            self.engine, fixed_vault(), "host-0", await PostgresFleet(self.engine).join("host-0", 60)
+        )
 
     async def add_token(self, token: KnownToken) -> None:
-        await PostgresTokens(self.engine).put(token)
+        await PostgresTokens(self.engine, fixed_vault()).put(token)
 
 
 class MemoryWorld(World):
@@ -260,6 +265,15 @@ def every_kind_of_row() -> list[Unit]:
     return [Unit("CP-1", [station(), transaction(), event(), command(), reading, variable, notice, fact])]
 
 
+def opened(table: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with what its sealed columns hold: no two envelopes are the same."""
+    for sealed in sealed_columns().values():
+        if sealed.column.table.name == table and (envelope := row[sealed.column.name]) is not None:
+            context = sealed.context([row[column.name] for column in sealed.key])
+            row[sealed.column.name] = fixed_vault().open(envelope, context)
+    return {**row, "updated_at": None}
+
+
 async def test_every_kind_of_row_is_stored_and_a_repeat_changes_nothing(engine: AsyncEngine) -> None:
     store = await PostgresWorld(engine).open()
     tables = [insert.statement.split('"')[1] for insert in WRITES.values()]
@@ -267,7 +281,7 @@ async def test_every_kind_of_row_is_stored_and_a_repeat_changes_nothing(engine: 
     async def contents() -> dict[str, list[dict[str, object]]]:
         async with engine.connect() as connection:
             rows = {table: await connection.execute(text(f"SELECT * FROM {table}")) for table in tables}
-            return {table: [dict(row._mapping, updated_at=None) for row in found] for table, found in rows.items()}
+            return {table: [opened(table, dict(row._mapping)) for row in found] for table, found in rows.items()}
 
     await store.commit(every_kind_of_row())
     stored = await contents()
@@ -278,7 +292,7 @@ async def test_every_kind_of_row_is_stored_and_a_repeat_changes_nothing(engine: 
 
 def test_rows_that_are_written_again_are_locked_in_the_order_of_their_keys() -> None:
     stations = [station("CP-2"), station("CP-1"), station("CP-3")]
-    assert WRITES[Station].arrays([*stations])[0] == ("CP-1", "CP-2", "CP-3")
+    assert WRITES[Station].arrays([*stations], fixed_vault())[0] == ("CP-1", "CP-2", "CP-3")
 
 
 UNITS = st.lists(

@@ -15,6 +15,7 @@ from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.engine import make_engine
 from cluster.store.fleet import PostgresFleet
 from cluster.store.migrate import migrate
+from tests.twins.vault import fixed_vault
 
 
 async def test_a_restart_of_the_database_is_an_outage_and_then_nothing(tmp_path: Path) -> None:
@@ -23,7 +24,7 @@ async def test_a_restart_of_the_database_is_an_outage_and_then_nothing(tmp_path:
         url = server.start()
         await migrate(url)
         engine = make_engine(url, "cloudbay tests")
-        store = PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 60))
+        store = PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 60))
         unit = Unit("CP-1", [Station("CP-1")])
         await store.commit([unit])
         server.stop()
@@ -65,7 +66,7 @@ async def test_a_commit_after_one_that_timed_out_is_stored_and_not_taken_for_a_n
         await migrate(url)
         engine, others = make_engine(url, "hangs", pool_size=1, command_timeout_s=0.5), make_engine(url, "looks")
         fleet = PostgresFleet(engine)
-        store = PostgresChargerStore(engine, "a", await fleet.join("a", 60))
+        store = PostgresChargerStore(engine, fixed_vault(), "a", await fleet.join("a", 60))
 
         async def write(number: int) -> None:
             if layer == "driver":
@@ -78,7 +79,7 @@ async def test_a_commit_after_one_that_timed_out_is_stored_and_not_taken_for_a_n
             await write(2)
         await write(3)
         await write(4)
-        stored = await PostgresChargerStore(others, "a", 1).load(["CP-3", "CP-4"])
+        stored = await PostgresChargerStore(others, fixed_vault(), "a", 1).load(["CP-3", "CP-4"])
         if layer == "driver":
             assert all(snapshot.station is not None for snapshot in stored.values())
         else:

@@ -13,6 +13,7 @@ from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
 from cluster.store.gateways import PostgresGateways
 from cluster.store.views import Member, Restart
+from tests.twins.vault import fixed_vault
 
 LEASE_S = 60.0
 
@@ -25,7 +26,7 @@ async def fleet(engine: AsyncEngine) -> PostgresFleet:
 
 
 async def write(engine: AsyncEngine, host_id: str, epoch: int) -> None:
-    await PostgresChargerStore(engine, host_id, epoch).commit([Unit("CP-1", [Station("CP-1")])])
+    await PostgresChargerStore(engine, fixed_vault(), host_id, epoch).commit([Unit("CP-1", [Station("CP-1")])])
 
 
 async def test_every_life_of_a_host_has_a_higher_epoch(fleet: PostgresFleet) -> None:
@@ -100,7 +101,7 @@ async def test_a_successor_waits_for_the_commit_in_flight_and_a_renewal_does_not
     fleet: PostgresFleet, engine: AsyncEngine
 ) -> None:
     a = await fleet.join("a", LEASE_S)
-    store = PostgresChargerStore(engine, "a", a)
+    store = PostgresChargerStore(engine, fixed_vault(), "a", a)
     await store.commit([Unit("CP-1", [Station("CP-1")])])
     async with engine.connect() as obstacle:
         await obstacle.execute(text("SELECT 1 FROM stations FOR UPDATE"))

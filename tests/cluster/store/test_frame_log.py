@@ -12,6 +12,7 @@ from actors.ports import Exchange
 from cluster.store.engine import make_engine
 from cluster.store.frame_log import PostgresFrameLog
 from cluster.store.queries import PostgresQueries
+from tests.twins.vault import fixed_vault
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -31,7 +32,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def log(engine: AsyncEngine, clock: Clock) -> AsyncIterator[PostgresFrameLog]:
-    log = PostgresFrameLog(engine, timedelta(hours=24), 1000, clock)
+    log = PostgresFrameLog(engine, fixed_vault(), timedelta(hours=24), 1000, clock)
     log.start()
     yield log
     await log.close()
@@ -56,7 +57,7 @@ async def test_frames_of_one_moment_keep_their_order_both_ways(log: PostgresFram
     log.write([frame(number) for number in range(7)])
     log.write([frame(0, "CP-2")])
     await log.close()
-    queries = PostgresQueries(engine)
+    queries = PostgresQueries(engine, fixed_vault())
     first = await queries.frames("CP-1", limit=4)
     rest = await queries.frames("CP-1", cursor=first.cursor, limit=4)
     assert [f.data for f in [*first.items, *rest.items]] == [f"frame {number}" for number in (6, 5, 4, 3, 2, 1, 0)]
@@ -68,7 +69,7 @@ async def test_frames_of_one_moment_keep_their_order_both_ways(log: PostgresFram
 async def test_an_answer_follows_its_request(log: PostgresFrameLog, engine: AsyncEngine) -> None:
     log.write([Exchange("CP-1", NOON, b"a call", b"its answer"), Exchange("CP-1", NOON, None, b"another")])
     await log.close()
-    queries = PostgresQueries(engine)
+    queries = PostgresQueries(engine, fixed_vault())
     expected = [("in", "a call"), ("out", "its answer"), ("out", "another")]
     assert [(f.direction, f.data) async for f in queries.all_frames("CP-1")] == expected
     newest = await queries.frames("CP-1", limit=2)
@@ -77,18 +78,18 @@ async def test_an_answer_follows_its_request(log: PostgresFrameLog, engine: Asyn
 
 
 async def test_a_long_log_is_exported_whole(engine: AsyncEngine, clock: Clock) -> None:
-    log = PostgresFrameLog(engine, timedelta(hours=24), 3000, clock)
+    log = PostgresFrameLog(engine, fixed_vault(), timedelta(hours=24), 3000, clock)
     log.start()
     log.write([frame(number, at=NOON + timedelta(seconds=number // 900)) for number in range(2700)])
     await log.close()
-    exported = [f.data async for f in PostgresQueries(engine).all_frames("CP-1")]
+    exported = [f.data async for f in PostgresQueries(engine, fixed_vault()).all_frames("CP-1")]
     assert exported == [f"frame {number}" for number in range(2700)]
 
 
 async def test_garbage_is_kept_as_it_came(log: PostgresFrameLog, engine: AsyncEngine) -> None:
     log.write([frame(0, data=b"\x00\xff{")])
     await log.close()
-    (found,) = (await PostgresQueries(engine).frames("CP-1")).items
+    (found,) = (await PostgresQueries(engine, fixed_vault()).frames("CP-1")).items
     assert found.data == "\0�{"
 
 
@@ -97,7 +98,7 @@ async def test_old_partitions_are_dropped_and_new_ones_are_ready_before_they_are
 ) -> None:
     for days in (0, 1, 2):
         clock.now = NOON + timedelta(days=days)
-        log = PostgresFrameLog(engine, timedelta(hours=24), 1000, clock)
+        log = PostgresFrameLog(engine, fixed_vault(), timedelta(hours=24), 1000, clock)
         log.start()
         log.write([frame(days, at=clock.now)])
         await log.close()
@@ -107,35 +108,37 @@ async def test_old_partitions_are_dropped_and_new_ones_are_ready_before_they_are
         ("ocpp_frames_20260506_12", "u"),
         ("ocpp_frames_20260506_18", "u"),
     ]
-    assert [f.at async for f in PostgresQueries(engine).all_frames("CP-1")] == [
+    assert [f.at async for f in PostgresQueries(engine, fixed_vault()).all_frames("CP-1")] == [
         NOON + timedelta(days=1),
         NOON + timedelta(days=2),
     ]
 
 
 async def test_two_processes_may_turn_over_at_once(engine: AsyncEngine, clock: Clock) -> None:
-    logs = [PostgresFrameLog(engine, timedelta(hours=24), 1000, clock) for _ in range(4)]
+    logs = [PostgresFrameLog(engine, fixed_vault(), timedelta(hours=24), 1000, clock) for _ in range(4)]
     for log in logs:
         log.start()
         log.write([frame(0)])
     await asyncio.gather(*(log.close() for log in logs))
     assert [log.dropped for log in logs] == [0, 0, 0, 0]
-    assert len((await PostgresQueries(engine).frames("CP-1")).items) == 4
+    assert len((await PostgresQueries(engine, fixed_vault()).frames("CP-1")).items) == 4
 
 
 async def test_a_full_queue_drops_and_counts(engine: AsyncEngine, clock: Clock) -> None:
-    log = PostgresFrameLog(engine, timedelta(hours=24), 10, clock)
+    log = PostgresFrameLog(engine, fixed_vault(), timedelta(hours=24), 10, clock)
     log.write([frame(number) for number in range(8)])
     log.write([frame(number) for number in range(8, 12)])
     log.start()
     await log.close()
     assert log.dropped == 2
-    assert [f.data async for f in PostgresQueries(engine).all_frames("CP-1")] == [f"frame {n}" for n in range(10)]
+    assert [f.data async for f in PostgresQueries(engine, fixed_vault()).all_frames("CP-1")] == [
+        f"frame {n}" for n in range(10)
+    ]
 
 
 async def test_a_database_that_is_away_costs_frames_and_nothing_else(clock: Clock) -> None:
     engine = make_engine("postgresql://nobody@/nowhere?host=/nonexistent", "cloudbay tests")
-    log = PostgresFrameLog(engine, timedelta(hours=24), 10, clock)
+    log = PostgresFrameLog(engine, fixed_vault(), timedelta(hours=24), 10, clock)
     log.start()
     log.write([frame(0), frame(1)])
     await log.close()
@@ -152,4 +155,4 @@ async def test_frames_that_the_database_refuses_are_dropped_and_the_next_are_kep
             await asyncio.sleep(0.01)
     log.write([frame(1)])
     await log.close()
-    assert [f.data async for f in PostgresQueries(engine).all_frames("CP-1")] == ["frame 1"]
+    assert [f.data async for f in PostgresQueries(engine, fixed_vault()).all_frames("CP-1")] == ["frame 1"]

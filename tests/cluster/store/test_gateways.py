@@ -9,13 +9,14 @@ from actors.ports import Unit
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
 from cluster.store.gateways import PostgresGateways
+from tests.twins.vault import fixed_vault
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
 async def test_the_stations_of_a_gateway_that_is_gone_are_disconnected(engine: AsyncEngine) -> None:
     store, gateways = (
-        PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 60)),
+        PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 60)),
         PostgresGateways(engine),
     )
     await gateways.started("g-1", "node", "10.0.0.1:9000")

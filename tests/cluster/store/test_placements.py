@@ -15,6 +15,7 @@ from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
 from cluster.store.placements import PostgresPlacements
 from cluster.store.views import Placement
+from tests.twins.vault import fixed_vault
 
 COUNT = 8
 
@@ -27,7 +28,7 @@ async def fleet(engine: AsyncEngine) -> PostgresFleet:
     epoch = await fleet.join("a", 60)
     await fleet.claim("a", epoch, range(COUNT))
     known = [Station("D-1", site_id="DEPOT"), Station("D-2", site_id="DEPOT"), Station("P-1", site_id="PARK")]
-    store = PostgresChargerStore(engine, "a", epoch)
+    store = PostgresChargerStore(engine, fixed_vault(), "a", epoch)
     await store.commit([Unit(station.station_id, [station]) for station in [*known, Station("LONE")]])
     return fleet
 

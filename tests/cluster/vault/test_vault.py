@@ -76,7 +76,7 @@ def nonces(count: int, sealer: Vault) -> list[bytes]:
 
 def test_no_nonce_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """SP 800-38D 8.3: also not when a run of counts is over, and not by a second vault with the same keys."""
-    monkeypatch.setattr("cluster.vault.vault._SEALS_A_RUN", 3)
+    monkeypatch.setattr("cluster.vault.vault._SEALS_A_COUNT", 3)
     used = nonces(20, vault()) + nonces(20, vault())
     assert len(set(used)) == 40
 
