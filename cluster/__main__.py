@@ -198,12 +198,13 @@ def _token(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _migrate(_arguments: argparse.Namespace, settings: Settings) -> int:
+    from cluster.bootstrap import key_provider
     from cluster.store.migrate import migrate
 
     if settings.database.url is None:
         print("the embedded database is brought up to date by `cloudbay up`; for another one set database.url")
         return 2
-    applied = asyncio.run(migrate(settings.database.url))
+    applied = asyncio.run(migrate(settings.database.url, key_provider(settings)))
     print("\n".join(f"applied {revision}" for revision in applied) or "up to date")
     return 0
 

@@ -26,6 +26,7 @@ from cluster.store.engine import make_engine
 from cluster.store.fleet import PostgresFleet
 from cluster.store.frame_log import PostgresFrameLog
 from cluster.store.gateways import PostgresGateways
+from cluster.store.holders import digest_key
 from cluster.store.outbox import PostgresOutbox
 from cluster.store.placements import PostgresPlacements
 from cluster.store.queries import PostgresQueries
@@ -100,11 +101,6 @@ def key_provider(settings: Settings) -> KeyProvider:
 
         return AwsKms(vault.kms_key_id, vault.kms_region, vault.kms_endpoint_url)
     return KeyFile(settings.data_dir / "secrets" / "wrapping.keys")
-
-
-def digest_key(vault: Vault) -> bytes:
-    """Return the key of the digests that repeated messages are known by."""
-    return vault.lookup("digest", "actors.turn")
 
 
 async def _open_vault(settings: Settings, keys: DataKeys, stack: AsyncExitStack) -> Vault:

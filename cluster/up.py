@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from cluster import runtime
+from cluster.bootstrap import key_provider
 from cluster.embedded import EmbeddedPostgres, EmbeddedValkey
 from cluster.fleet.fleet import Fleet
 from cluster.keys import Keys, load_keys
@@ -106,7 +107,7 @@ async def _databases(settings: Settings, stack: AsyncExitStack, screen: Screen) 
             redis = redis.model_copy(update={"url": url})
             remark("embedded")
     async with screen.step("schema") as remark:
-        applied = await migrate(str(database.url))
+        applied = await migrate(str(database.url), key_provider(settings))
         remark(f"applied {', '.join(applied)}" if applied else "up to date")
     return settings.model_copy(update={"database": database, "redis": redis})
 

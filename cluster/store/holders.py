@@ -38,6 +38,11 @@ def start_hash(vault: Vault, start_key: str) -> bytes:
     return vault.lookup(start_key, "transactions.start_key")
 
 
+def digest_key(vault: Vault) -> bytes:
+    """Return the key of the digests that repeated messages are known by: without it they could be guessed back."""
+    return vault.lookup("digest", "actors.turn")
+
+
 def without_holder(transaction: ChargingTransaction) -> ChargingTransaction:
     """Return what may be stored as it is."""
     if transaction.id_token is None and transaction.start_key is None:

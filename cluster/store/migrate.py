@@ -15,23 +15,31 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from actors.errors import Unavailable
 from cluster.store.engine import make_engine, reachable
+from cluster.store.old_rows import REVISION, holds_old_rows, seal_old_rows
+from cluster.vault.ports import KeyProvider
 
 log = logging.getLogger(__name__)
 
 _LOCK: Final = 0x636C6F7564  # "cloud": the advisory lock of migrations
 
 
-async def migrate(url: str) -> list[str]:
+async def migrate(url: str, provider: KeyProvider | None = None) -> list[str]:
     """Run all migrations that are missing, in one transaction, and return each as "revision: what it does".
 
-    Raises Unavailable when the database cannot be reached.
+    A database from before there was a vault is sealed with keys that `provider` wraps; a new one needs none. Raises
+    Unavailable when the database or the provider cannot be reached.
     """
     engine = make_engine(url, "cloudbay migrate", pool_size=1, command_timeout_s=None)
     try:
         async with reachable(), engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             applied = await connection.run_sync(_upgrade)
+            if any(migration.startswith(REVISION) for migration in applied) and await holds_old_rows(connection):
+                if provider is None:
+                    raise Unavailable("this database is to be sealed, and nobody is given to wrap its keys")
+                await seal_old_rows(connection, provider)
     finally:
         await engine.dispose()
     for migration in applied:

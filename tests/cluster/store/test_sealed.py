@@ -222,7 +222,7 @@ class Platform:
         async with self.engine.connect() as connection:
             for sealed in sealed_columns().values():
                 envelopes = await connection.execute(select(sealed.column).where(sealed.column.is_not(None)))
-                found |= {sealed_with(envelope) for (envelope,) in envelopes}
+                found |= {sealed_with(envelope) for (envelope,) in envelopes if envelope is not None}
         return found
 
 
