@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     token = verb("token", _token, "print a bearer token for the API")
     token.add_argument("--role", choices=sorted(ROLES), default="admin", help="what it may do (default admin)")
     token.add_argument("--seconds", type=int, metavar="N", help="how long it is good (default: api.token_ttl_s)")
+    _add_keys(verb("keys", _keys, "list the keys that data is sealed with, or rotate them"), common)
     verb("migrate", _migrate, "bring the database's schema up to date")
     simulate = verbs.add_parser("simulate", help="connect simulated stations to any CSMS")
     simulator_cli.add_arguments(simulate)
@@ -111,6 +112,17 @@ def _add_hosts(parser: argparse.ArgumentParser, common: argparse.ArgumentParser)
         placing = actions.add_parser(action, parents=[common], help=text)
         placing.add_argument("kind", choices=("station", "site"))
         placing.add_argument("name", help="a station's or a site's id")
+
+
+def _add_keys(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", parents=[common], help="list the data keys and who wraps them")
+    rotating = actions.add_parser(
+        "rotate", parents=[common], help="make a new data key and seal everything anew, while the platform runs"
+    )
+    rotating.add_argument(
+        "--wrapping-key", action="store_true", help="make a new wrapping key first (vault.provider: file)"
+    )
 
 
 def _up(_arguments: argparse.Namespace, settings: Settings) -> int:
@@ -194,6 +206,16 @@ def _partitions(_arguments: argparse.Namespace, settings: Settings) -> int:
 def _token(arguments: argparse.Namespace, settings: Settings) -> int:
     key = load_keys(settings.data_dir).token
     print(mint(key, [arguments.role], arguments.seconds or settings.api.token_ttl_s))
+    return 0
+
+
+def _keys(arguments: argparse.Namespace, settings: Settings) -> int:
+    from cluster.key_rotation import list_keys, rotate_keys
+
+    if arguments.action == "list":
+        asyncio.run(list_keys(settings))
+    else:
+        asyncio.run(rotate_keys(settings, arguments.wrapping_key))
     return 0
 
 

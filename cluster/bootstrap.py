@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -15,6 +16,7 @@ from cluster.bearer import OwnTokens
 from cluster.bus.client import make_client, reachable
 from cluster.bus.live import ValkeyLiveBus
 from cluster.bus.outbox import Relay
+from cluster.embedded import EmbeddedPostgres
 from cluster.host import ChargerHost, HostLimits
 from cluster.keys import Keys
 from cluster.membership import Membership
@@ -30,10 +32,12 @@ from cluster.store.holders import digest_key
 from cluster.store.outbox import PostgresOutbox
 from cluster.store.placements import PostgresPlacements
 from cluster.store.queries import PostgresQueries
+from cluster.store.sealed import PostgresSealedRows
 from cluster.store.tokens import PostgresTokens
 from cluster.vault.key_file import KeyFile
 from cluster.vault.keyring import KeyRing
 from cluster.vault.ports import DataKeys, KeyProvider
+from cluster.vault.rotation import Rotation
 from cluster.vault.vault import Vault
 from configs.settings import Settings
 
@@ -100,6 +104,11 @@ def key_provider(settings: Settings) -> KeyProvider:
         from cluster.vault.aws_kms import AwsKms  # boto3 takes a while to import
 
         return AwsKms(vault.kms_key_id, vault.kms_region, vault.kms_endpoint_url)
+    return key_file(settings)
+
+
+def key_file(settings: Settings) -> KeyFile:
+    """Return the local file of wrapping keys."""
     return KeyFile(settings.data_dir / "secrets" / "wrapping.keys")
 
 
@@ -197,6 +206,21 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
         generation=generation,
         close=stack.aclose,
     )
+
+
+@asynccontextmanager
+async def open_rotation(settings: Settings) -> AsyncIterator[tuple[DataKeys, Rotation]]:
+    """Lend the data keys and what rotates them, on the database of a platform that runs."""
+    url = settings.database.url or EmbeddedPostgres(settings.data_dir).url
+    engine = make_engine(url, "cloudbay keys", pool_size=2)
+    try:
+        keys = PostgresDataKeys(engine)
+        yield (
+            keys,
+            Rotation(keys, key_provider(settings), PostgresSealedRows(engine), settings.vault.refresh_s, clock=_now),
+        )
+    finally:
+        await engine.dispose()
 
 
 def _database_url(settings: Settings) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cluster.vault.ports import DataKey, Progress
 from configs.settings import Settings
 
 
@@ -43,6 +44,28 @@ def as_wanted(answer: dict[str, Any]) -> bool:
     serving = [host for host in answer["hosts"] if host["state"] == "serving" and host["partitions"]]
     shared = [host for host in serving if host["stationId"] is None]
     return len(answer["hosts"]) == len(serving) and len(shared) == answer["wanted"] and not answer["free"]
+
+
+def keys(stored: Sequence[DataKey], sealing: int | None) -> str:
+    """Show the data keys, wrapped as they are: which one seals, and which are there to read what is old."""
+
+    def use(key: DataKey) -> str:
+        if key.purpose == "lookup":
+            return "hashes what is looked up"
+        if key.key_id == sealing:
+            return "seals"
+        if key.retired_at is not None:
+            return f"retired {key.retired_at:%Y-%m-%d}"
+        return "opens what it has sealed" if key.key_id < (sealing or 0) else f"seals from {key.active_at:%H:%M:%S} on"
+
+    rows = [(key.key_id, use(key), f"{key.created_at:%Y-%m-%d}", key.wrapped.by) for key in stored]
+    return _table(("key", "", "made", "wrapped by"), rows)
+
+
+def rotation(progress: Progress) -> str:
+    """Show how far a rotation is in one column."""
+    state = "done" if progress.finished else "..."
+    return f"  {progress.place:<28} {progress.rows} rows, {progress.resealed} sealed anew {state}"
 
 
 def restart(answer: dict[str, Any]) -> str:
