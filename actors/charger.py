@@ -19,6 +19,7 @@ import orjson
 
 from actors.dispatch import CommandQueue
 from actors.domain.command import Command
+from actors.domain.events import StationConfigured, StationConnected, StationDisconnected, StationRegistered
 from actors.domain.records import Progress
 from actors.domain.station import Configuration, Station, decided
 from actors.domain.transaction import ChargingTransaction
@@ -120,8 +121,7 @@ class Charger:
         self._heard = False
         self._forget_call(turn, version)
         turn.save(station)
-        turn.tell("StationConnected", connEpoch=station.conn_epoch, version=version.value)
-        turn.show("connection", {"connected": True})
+        turn.tell(StationConnected(station.conn_epoch, version.value))
         return turn, None
 
     def _register(self, now: datetime) -> None:
@@ -149,7 +149,7 @@ class Charger:
             self._register(now)
         change.apply(self.station)
         turn.save(self.station)
-        turn.tell("StationRegistered" if create else "StationConfigured")
+        turn.tell(StationRegistered() if create else StationConfigured())
         return turn
 
     def _authenticate(self, password_digest: str | None) -> Refusal | None:
@@ -171,8 +171,7 @@ class Charger:
         station.gateway_id, station.disconnected_at = None, now
         self._forget_call(turn, self.version)
         turn.save(station)
-        turn.tell("StationDisconnected", connEpoch=conn_epoch)
-        turn.show("connection", {"connected": False})
+        turn.tell(StationDisconnected(conn_epoch))
         return turn
 
     def _forget_call(self, turn: Turn, version: OcppVersion) -> None:

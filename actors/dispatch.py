@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from actors.domain.command import Command, CommandStatus
+from actors.domain.events import CommandFinished
 from actors.domain.station import Station
 from actors.errors import BadRequest, Conflict, FrameFault, NotFound, StationOffline, TooMany
 from actors.handlers.commands import COMMANDS
@@ -154,7 +155,7 @@ class CommandQueue:
         self._commands.pop(command.id, None)
         turn.save(command)
         turn.finished.append(command)
-        turn.tell("CommandFinished", command=command.id, action=command.action, status=command.status)
+        turn.tell(CommandFinished(command.id, command.action, command.status))
 
     def _may_send(self, station: Station, rules: Rules, command: Command) -> bool:
         if station.registration == "Rejected":

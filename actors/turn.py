@@ -11,12 +11,13 @@ import msgspec
 import orjson
 
 from actors.domain.command import Command
+from actors.domain.events import Event, Fact
 from actors.domain.meter import Reading, readings
 from actors.domain.records import BusinessEvent, LiveEvent, Row
 from actors.domain.station import Station
 from actors.domain.token import TokenRules
 from actors.domain.transaction import ChargingTransaction
-from actors.ocpp.frames import Call, Json, OcppVersion
+from actors.ocpp.frames import Call, OcppVersion
 from actors.ocpp.messages import MeterValue
 from actors.ports import Facts
 
@@ -91,13 +92,16 @@ class Turn:
                 return
         self.rows.append(row)
 
-    def tell(self, kind: str, **data: object) -> None:
-        """Write a business event with this turn."""
-        self.rows.append(BusinessEvent(kind, self.station.station_id, self.now, data))
+    def tell(self, fact: Fact, *, live: bool = True) -> None:
+        """Write a business event with this turn, and show it to who watches unless it is not `live`."""
+        self.rows.append(BusinessEvent(self.station.station_id, self.now, fact))
+        if live:
+            self.show(fact)
 
-    def show(self, kind: str, data: Json) -> None:
+    def show(self, event: Event) -> None:
         """Show a live event to who watches."""
-        self.live.append(LiveEvent(kind, self.station.station_id, self.now, data))
+        station = self.station
+        self.live.append(LiveEvent(type(event).__name__, station.station_id, station.site_id, self.now, event))
 
     @property
     def digest(self) -> str:

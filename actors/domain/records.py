@@ -7,9 +7,9 @@ from datetime import datetime
 import msgspec
 
 from actors.domain.command import Command
+from actors.domain.events import Event, Fact
 from actors.domain.station import Station
 from actors.domain.transaction import ChargingTransaction
-from actors.ocpp.frames import Json
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -77,19 +77,24 @@ class ReportedVariable(msgspec.Struct, frozen=True):
 class BusinessEvent(msgspec.Struct, frozen=True):
     """A fact others act upon; leaves through the outbox, written in the same transaction as what it tells."""
 
-    kind: str
     station_id: str
     at: datetime
-    data: Json
+    data: Fact
+
+    @property
+    def kind(self) -> str:
+        """The event's type."""
+        return type(self.data).__name__
 
 
-class LiveEvent(msgspec.Struct, frozen=True):
-    """A tick for who watches now; may be lost."""
+class LiveEvent(msgspec.Struct, frozen=True, array_like=True):
+    """An event for who watches now; may be lost."""
 
     kind: str
     station_id: str
+    site_id: str | None
     at: datetime
-    data: Json
+    data: Event
 
 
 Row = (

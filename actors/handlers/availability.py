@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from actors.domain.events import ConnectorStatusChanged
 from actors.domain.moment import believable, wire_time
 from actors.domain.records import Progress
 from actors.domain.station import ConnectorState, connector_key
@@ -61,6 +62,5 @@ def set_status(
             return True
     turn.station.connectors[key] = state
     turn.save(turn.station)
-    turn.tell("ConnectorStatusChanged", evseId=evse_id, connectorId=connector_id, status=new_status, at=at)
-    turn.show("connector", {"evseId": evse_id, "connectorId": connector_id, "status": new_status})
+    turn.tell(ConnectorStatusChanged(evse_id, connector_id, new_status, at))
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.domain import events
 from actors.domain.records import StoredReading
 from actors.handlers import transactions
 from actors.ocpp.frames import OcppVersion
@@ -32,6 +33,8 @@ def handle(turn: Turn, request: MeterValues) -> Empty:
             payload=turn.payload,
         )
     )
+    for last in turn.readings(request.meter_value)[-1:]:
+        turn.show(events.MeterValues(request.evse_id, last.at, last.register_wh, last.power_w, last.soc_percent))
     return Empty()
 
 

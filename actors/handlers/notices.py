@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from actors.domain.events import SecurityEvent
 from actors.domain.moment import believable
 from actors.domain.records import Notice
 from actors.handlers.availability import set_status
@@ -21,7 +22,7 @@ from actors.turn import Turn
 def security_event(turn: Turn, request: SecurityEventNotification) -> Empty:
     """Keep a security event and tell it on."""
     _keep(turn, "SecurityEventNotification", request.timestamp)
-    turn.tell("SecurityEvent", type=request.type, at=request.timestamp)
+    turn.tell(SecurityEvent(request.type, request.timestamp))
     return Empty()
 
 

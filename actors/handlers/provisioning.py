@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.domain.events import ReportCompleted, StationBooted
 from actors.domain.moment import wire_time
 from actors.domain.records import ReportedVariable
 from actors.domain.station import Registration
@@ -19,7 +20,7 @@ def boot(turn: Turn, request: BootNotification) -> BootNotificationResponse:
     station.firmware_version = seen.firmware_version or station.firmware_version
     station.boot_reason, station.booted_at = request.reason, turn.now
     turn.save(station)
-    turn.tell("StationBooted", registration=verdict, reason=request.reason, firmwareVersion=station.firmware_version)
+    turn.tell(StationBooted(verdict, request.reason, station.firmware_version))
     accepted = verdict == "Accepted"
     interval_s = turn.rules.heartbeat_interval_s if accepted else turn.rules.retry_interval_s
     return BootNotificationResponse(wire_time(turn.now), interval_s, verdict)
@@ -45,5 +46,5 @@ def report(turn: Turn, request: NotifyReport) -> Empty:
                 )
             )
     if not request.tbc:
-        turn.tell("ReportCompleted", requestId=request.request_id, parts=request.seq_no + 1)
+        turn.tell(ReportCompleted(request.request_id, request.seq_no + 1))
     return Empty()

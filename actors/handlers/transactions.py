@@ -11,6 +11,7 @@ from uuid import NAMESPACE_OID, uuid5
 import msgspec
 
 from actors.domain.command import Command
+from actors.domain.events import TransactionEnded, TransactionRevised, TransactionStarted, TransactionUpdated
 from actors.domain.meter import Reading
 from actors.domain.moment import CLOCK_TOLERANCE, EPOCH_OF_OCPP
 from actors.domain.records import Progress, StoredEvent
@@ -209,34 +210,42 @@ def _stored(
 def _announce(
     turn: Turn, event: TransactionEvent, transaction: ChargingTransaction, *, started: bool, ended: bool
 ) -> None:
-    common = {"transaction": transaction.id, "transactionId": transaction.transaction_id, "offline": event.offline}
-    if started and transaction.started_at is not None:
-        turn.tell("TransactionStarted", evseId=transaction.evse_id, startedAt=transaction.started_at, **common)
-    if transaction.ended_at is not None:
-        report = gap_report(transaction)
-        turn.tell(
-            "TransactionEnded" if ended else "TransactionRevised",  # a late event completes the record
-            endedAt=transaction.ended_at,
-            energyWh=round(transaction.meter.energy_wh, 3),
-            complete=report.complete,
-            stoppedReason=transaction.stopped_reason,
-            **common,
-        )
-    if event.offline:
-        return  # what happened then must not look like now
+    now = not event.offline  # what happened then must not look like now
     meter = transaction.meter
-    turn.show(
-        "transaction",
-        {
-            "transaction": transaction.id,
-            "evseId": transaction.evse_id,
-            "eventType": event.event_type,
-            "chargingState": transaction.charging_state,
-            "energyWh": round(meter.energy_wh, 3),
-            "powerW": meter.power_w,
-            "socPercent": meter.soc_percent,
-        },
-    )
+    if started and transaction.started_at is not None:
+        begun = TransactionStarted(
+            transaction.id,
+            transaction.transaction_id,
+            event.offline,
+            transaction.evse_id,
+            transaction.connector_id,
+            transaction.started_at,
+        )
+        turn.tell(begun, live=now)
+    if transaction.ended_at is not None:
+        told = TransactionEnded if ended else TransactionRevised  # a late event completes the record
+        over = told(
+            transaction.id,
+            transaction.transaction_id,
+            event.offline,
+            transaction.ended_at,
+            round(meter.energy_wh, 3),
+            gap_report(transaction).complete,
+            transaction.stopped_reason,
+        )
+        turn.tell(over, live=now)
+    elif now:
+        turn.show(
+            TransactionUpdated(
+                transaction.id,
+                transaction.transaction_id,
+                transaction.evse_id,
+                transaction.charging_state,
+                round(meter.energy_wh, 3),
+                meter.power_w,
+                meter.soc_percent,
+            )
+        )
 
 
 def started_by(event: TransactionEvent, commands: list[Command]) -> Command | None:

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from actors.charger import Refusal
+from actors.domain.events import StationBooted, StationDisconnected
 from actors.domain.moment import wire_time
 from actors.ocpp.frames import OcppVersion
 from actors.turn import Rules
@@ -49,7 +50,7 @@ def test_a_boot_is_accepted_with_the_clock_and_the_heartbeat_interval(world: Wor
     assert answer == {"currentTime": "2026-05-04T12:00:00.200Z", "interval": 300, "status": "Accepted"}
     stored = world.stored_station()
     assert (stored.vendor_name, stored.model, stored.registration) == ("ACME", "Fast", "Accepted")
-    assert [event.data["registration"] for event in world.told("StationBooted")] == ["Accepted"]
+    assert [told.registration for told in world.told(StationBooted)] == ["Accepted"]
 
 
 def test_a_station_that_must_wait_is_told_when_to_come_again() -> None:
@@ -167,7 +168,7 @@ def test_a_late_close_of_an_older_socket_changes_nothing(world: World) -> None:
     station.heartbeat()  # the new socket speaks, so it may be spoken to
     world.disconnect("CP-1", old_epoch)
     assert world.stored_station().connected
-    assert world.told("StationDisconnected") == []
+    assert world.told(StationDisconnected) == []
     station.reply(station.asked()[0], status="Accepted")
     assert world.stored_command(command).status == "accepted"
 
@@ -200,8 +201,8 @@ def test_a_closed_socket_is_told_once(world: World) -> None:
     station.disconnect()
     station.disconnect()
     assert not world.stored_station().connected
-    assert len(world.told("StationDisconnected")) == 1
-    assert [event.data["connected"] for event in world.live if event.kind == "connection"] == [True, False]
+    assert len(world.told(StationDisconnected)) == 1
+    assert [event.kind for event in world.live] == ["StationConnected", "StationDisconnected"]
 
 
 def test_a_station_may_change_its_version_with_its_socket(world: World) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from actors.domain.events import ConnectorStatusChanged, ReportCompleted, SecurityEvent
 from tests.actors.stations import Station, Station16, Station21
 from tests.actors.world import NOON, World
 
@@ -68,7 +69,7 @@ def test_an_unchanged_state_is_not_written_again(world: World, station: Station)
         station.status("Available")
         station.availability("Available")
     assert world.rows_written == written + 3  # the three NotifyEvents are kept as they are
-    assert len(world.told("ConnectorStatusChanged")) == 1
+    assert len(world.told(ConnectorStatusChanged)) == 1
 
 
 def test_notify_event_tells_the_state_too(world: World, station: Station) -> None:
@@ -114,11 +115,9 @@ def test_1_6_tells_charging_by_the_connector(world: World, station16: Station16)
 
 def test_a_change_is_told_and_shown_once(world: World, station: Station) -> None:
     station.status("Occupied", NOON)
-    (told,) = world.told("ConnectorStatusChanged")
-    assert (told.data["status"], told.data["evseId"], told.data["at"]) == ("Occupied", 1, NOON)
-    assert [e.data for e in world.live if e.kind == "connector"] == [
-        {"evseId": 1, "connectorId": 1, "status": "Occupied"}
-    ]
+    (told,) = world.told(ConnectorStatusChanged)
+    assert told == ConnectorStatusChanged(1, 1, "Occupied", NOON)
+    assert world.shown(ConnectorStatusChanged) == [told]
 
 
 def test_a_security_event_is_kept_once_and_told(world: World, station: Station) -> None:
@@ -128,7 +127,7 @@ def test_a_security_event_is_kept_once_and_told(world: World, station: Station) 
         assert station.call("SecurityEventNotification", event) == {}
     (notice,) = world.database.notices.values()
     assert (notice.kind, notice.at) == ("SecurityEventNotification", NOON)
-    assert world.told("SecurityEvent")[0].data["type"] == "TamperDetectionActivated"
+    assert world.told(SecurityEvent)[0].type == "TamperDetectionActivated"
 
 
 def test_a_report_is_kept_value_by_value_and_its_end_is_told(world: World, station: Station) -> None:
@@ -140,11 +139,11 @@ def test_a_report_is_kept_value_by_value_and_its_end_is_told(world: World, stati
     }
     report = {"requestId": 7, "generatedAt": NOON.isoformat(), "seqNo": 0, "tbc": True, "reportData": [data]}
     station.call("NotifyReport", report)
-    assert world.told("ReportCompleted") == []
+    assert world.told(ReportCompleted) == []
     station.call("NotifyReport", report | {"seqNo": 1, "tbc": False})
     kept = [(v.component, v.evse_id, v.variable, v.attribute, v.value) for v in world.database.variables.values()]
     assert kept == [("EVSE", 1, "Power", "Actual", "11000"), ("EVSE", 1, "Power", "Target", None)]
-    assert world.told("ReportCompleted")[0].data == {"requestId": 7, "parts": 2}
+    assert world.told(ReportCompleted) == [ReportCompleted(request_id=7, parts=2)]
 
 
 def test_values_outside_a_transaction_are_kept_once(world: World, station: Station) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from actors.domain.events import TransactionEnded
 from actors.domain.transaction import gap_report
 from tests.actors.stations import Refused, Station16
 from tests.actors.world import NOON, Lost, World
@@ -151,7 +152,7 @@ def test_a_repeated_stop_changes_nothing(world: World, station: Station16) -> No
     station.stop(transaction_id, 900, NOON + 9 * MINUTE, reason="PowerLoss")  # and once more from its next life
     after = world.transaction(transaction_id)
     assert (after.ended_at, after.stopped_reason, after.events) == (NOON + MINUTE, "Local", 3)
-    assert len(world.told("TransactionEnded")) == 1
+    assert len(world.told(TransactionEnded)) == 1
 
 
 def test_values_without_an_id_belong_to_the_one_transaction_on_their_connector(

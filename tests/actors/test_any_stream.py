@@ -13,6 +13,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.domain.events import TransactionEnded, TransactionStarted
 from actors.domain.transaction import ChargingTransaction
 from tests.actors.stations import Payload, Refused, Station, Station16
 from tests.actors.streams import EVENING, SESSION_WH, ended_at, orders, rest_of_session, sessions, start
@@ -84,8 +85,9 @@ def test_any_stream_of_events_is_stored_once_and_makes_the_same_record(data: st.
         assert rough.curve(transaction_id) == smooth.curve(transaction_id)
         points = rough.curve(transaction_id)
         assert round(record(rough, transaction_id).meter.energy_wh, 3) == (points[-1].energy_wh if points else 0.0)
-        for kind, wanted in (("TransactionStarted", "Started"), ("TransactionEnded", "Ended")):
-            business = [e for e in rough.told(kind) if e.data["transactionId"] == transaction_id]
+        started = [e for e in rough.told(TransactionStarted) if e.transaction_id == transaction_id]
+        ended = [e for e in rough.told(TransactionEnded) if e.transaction_id == transaction_id]
+        for business, wanted in ((started, "Started"), (ended, "Ended")):
             assert len(business) == sum(e["eventType"] == wanted for e in told), "told once"
 
 
@@ -114,4 +116,4 @@ def test_any_stream_of_1_6_is_stored_once_and_its_ids_stay(data: st.DataObject) 
             SESSION_WH,
             SESSION_WH,
         )
-    assert len(world.told("TransactionEnded")) == count
+    assert len(world.told(TransactionEnded)) == count

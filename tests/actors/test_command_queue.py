@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from actors.domain.command import Command
+from actors.domain.events import CommandFinished
 from actors.errors import BadRequest, Conflict, NotFound, StationOffline, TooMany
 from actors.handlers.commands import COMMANDS
 from actors.turn import remote_start_id
@@ -76,7 +77,7 @@ def test_the_answer_says_whether_it_was_accepted(
     stored = world.stored_command(command)
     assert (stored.status, stored.response) == (status, answer)
     assert stored.error == (None if status == "accepted" else answer["status"])
-    assert [event.data["status"] for event in world.told("CommandFinished")] == [status]
+    assert [told.status for told in world.told(CommandFinished)] == [status]
 
 
 def test_the_variables_a_station_tells_are_kept(world: World, station: Station) -> None:

@@ -15,8 +15,9 @@ import msgspec
 
 from actors.charger import Charger, Opened, Refusal
 from actors.domain.command import Command, IfOffline
+from actors.domain.events import Event, Fact
 from actors.domain.meter import EnergyPoint, Reading, curve
-from actors.domain.records import BusinessEvent, LiveEvent, StoredEvent
+from actors.domain.records import LiveEvent, StoredEvent
 from actors.domain.station import ConnectorState, Station, connector_key
 from actors.domain.token import KnownToken
 from actors.domain.transaction import ChargingTransaction
@@ -27,6 +28,8 @@ from actors.turn import Rules, Turn
 from tests.twins.store import MemoryDatabase, MemoryStore
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+F = TypeVar("F", bound=Fact)
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 OPEN_RULES = Rules(accept_unknown_stations=True)
@@ -221,9 +224,13 @@ class World:
         decode = msgspec.json.Decoder(list[Reading]).decode
         return curve(r for e in self.events(transaction_id, station_id) if e.readings for r in decode(e.readings))
 
-    def told(self, kind: str) -> list[BusinessEvent]:
-        """Return the business events of a kind."""
-        return [event for event in self.database.outbox if event.kind == kind]
+    def told(self, kind: type[F]) -> list[F]:
+        """Return the business events of a type."""
+        return [event.data for event in self.database.outbox if type(event.data) is kind]
+
+    def shown(self, kind: type[E]) -> list[E]:
+        """Return the live events of a type."""
+        return [event.data for event in self.live if type(event.data) is kind]
 
     def add_token(self, id_token: str, **values: Any) -> None:
         """Register an id token, or change it."""

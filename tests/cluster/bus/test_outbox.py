@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from actors.domain.events import StationDisconnected
 from actors.domain.records import BusinessEvent
 from actors.errors import Unavailable
 from actors.ports import Unit
@@ -39,7 +40,7 @@ async def running(engine: AsyncEngine, wired: Redis, prefix: str) -> AsyncIterat
 
 
 def fact(number: int) -> BusinessEvent:
-    return BusinessEvent("transaction ended", "CP-1", NOON + timedelta(seconds=number), {"number": number})
+    return BusinessEvent("CP-1", NOON + timedelta(seconds=number), StationDisconnected(number))
 
 
 async def stream(valkey: Redis, prefix: str) -> list[dict[bytes, bytes]]:
@@ -51,7 +52,7 @@ async def stream(valkey: Redis, prefix: str) -> list[dict[bytes, bytes]]:
 async def published(valkey: Redis, prefix: str) -> list[int]:
     """Return the numbers of the events on the stream, repeats removed by their id as a consumer does."""
     once = {fields[b"id"]: fields[b"data"] for fields in await stream(valkey, prefix)}
-    return [msgspec.json.decode(data)["number"] for data in once.values()]
+    return [msgspec.json.decode(data)["connEpoch"] for data in once.values()]
 
 
 async def test_events_leave_in_the_order_they_were_stored(
@@ -64,10 +65,10 @@ async def test_events_leave_in_the_order_they_were_stored(
     fields = (await stream(valkey, prefix))[-1]
     del fields[b"id"]
     assert fields == {
-        b"kind": b"transaction ended",
+        b"kind": b"StationDisconnected",
         b"station_id": b"CP-1",
         b"at": b"2026-05-04T12:00:24+00:00",
-        b"data": b'{"number":24}',
+        b"data": b'{"connEpoch":24}',
     }
 
 

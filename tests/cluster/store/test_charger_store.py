@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.command import Command
+from actors.domain.events import CommandFinished, StationConfigured
 from actors.domain.meter import EnergyMeter, Reading
 from actors.domain.records import BusinessEvent, Notice, Progress, ReportedVariable, Row, StoredEvent, StoredReading
 from actors.domain.station import ConnectorState, Station
@@ -261,7 +262,7 @@ def every_kind_of_row() -> list[Unit]:
     reading = StoredReading("CP-1", 1, NOON, NOON, "d", b"{}")
     variable = ReportedVariable("CP-1", "EVSE", "", 1, "Power", "", "Actual", "11000", "ReadOnly", NOON)
     notice = Notice("CP-1", "SecurityEvent", NOON, NOON, "d", b'{"type":"\\u0000"}')
-    fact = BusinessEvent("transaction started", "CP-1", NOON, {"id": uuid(1)})
+    fact = BusinessEvent("CP-1", NOON, StationConfigured())
     return [Unit("CP-1", [station(), transaction(), event(), command(), reading, variable, notice, fact])]
 
 
@@ -303,7 +304,7 @@ UNITS = st.lists(
                 station(f"CP-{number}", model=model),
                 transaction(number, f"CP-{number}", seen=seen),
                 event(key, f"tx-{number}", f"CP-{number}", event_type=model),
-                BusinessEvent(model, f"CP-{number}", NOON, {}),
+                BusinessEvent(f"CP-{number}", NOON, CommandFinished("c", model, "accepted")),
             ],
         ),
         st.integers(1, 3),

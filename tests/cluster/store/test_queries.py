@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.command import Command
+from actors.domain.events import StationConfigured
 from actors.domain.meter import EnergyMeter, EnergyPoint, Reading
 from actors.domain.records import BusinessEvent, Notice, ReportedVariable, Row, StoredEvent
 from actors.domain.station import ConnectorState, Station
@@ -208,7 +209,7 @@ async def test_the_platform_in_numbers(
     queries: PostgresQueries, store: PostgresChargerStore, engine: AsyncEngine
 ) -> None:
     await PostgresGateways(engine).started("g-1", "node", "127.0.0.1:9000")
-    fact = BusinessEvent("transaction started", "CP-1", NOON, {})
+    fact = BusinessEvent("CP-1", NOON, StationConfigured())
     rows: list[Row] = [Station("CP-1", gateway_id="g-1"), charged(1), charged(2, ended_at=NOON), fact]
     await store.commit([Unit("CP-1", rows), Unit("CP-2", [Station("CP-2")])])
     assert await queries.counts() == FleetCounts(
