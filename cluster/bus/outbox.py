@@ -35,6 +35,19 @@ class WaitingEvent(msgspec.Struct, frozen=True):
     data: str
 
 
+def as_message(event: WaitingEvent) -> bytes:
+    """Return an event as it leaves the platform (JSON), the same for every way out but the stream."""
+    return msgspec.json.encode(
+        {
+            "id": event.event_id,
+            "type": event.kind,
+            "timestamp": event.at,
+            "stationId": event.station_id,
+            "data": msgspec.Raw(event.data.encode()),
+        }
+    )
+
+
 class Outbox(Protocol):
     """Where business events wait."""
 

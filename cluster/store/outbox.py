@@ -1,4 +1,4 @@
-"""The outbox's side of the relay: business events leave the table only once they are published.
+"""The stream's side of the journal: the relay's place moves only once its events are published.
 
 Must not know: where they go.
 """
@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
 
-from sqlalchemy import Text, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cluster.bus.journal import STREAM
 from cluster.bus.outbox import WaitingEvent
-from cluster.store.engine import reachable
-from cluster.store.tables import outbox
-
-_LOCK: Final = 0x6F7574626F78  # "outbox": one relay at a time, so that events leave in order
+from cluster.store.journal import entries, move, number, place
 
 
 class PostgresOutbox:
@@ -27,12 +23,10 @@ class PostgresOutbox:
 
     @asynccontextmanager
     async def batch(self, limit: int) -> AsyncIterator[Sequence[WaitingEvent]]:
-        """Lend the oldest events and delete them when the block ends well; none while another relay is at work."""
-        columns = (outbox.c.event_id, outbox.c.kind, outbox.c.station_id, outbox.c.at, outbox.c.data.cast(Text))
-        query = select(outbox.c.id, *columns).order_by(outbox.c.id).limit(limit)
-        async with reachable(), self._engine.begin() as connection:
-            leading = (await connection.execute(select(func.pg_try_advisory_xact_lock(_LOCK)))).scalar_one()
-            rows = (await connection.execute(query)).all() if leading else []
-            yield [WaitingEvent(*row[1:]) for row in rows]
-            if rows:
-                await connection.execute(delete(outbox).where(outbox.c.id.in_([row[0] for row in rows])))
+        """Lend the oldest events and move on when the block ends well; none while another relay is at work."""
+        await number(self._engine)
+        async with place(self._engine, STREAM) as held:
+            found = [] if held is None else await entries(*held, limit)
+            yield [entry.event for entry in found]
+            if held is not None and found:
+                await move(held[0], STREAM, found[-1].position)

@@ -20,6 +20,7 @@ from actors.domain.meter import curve
 from actors.domain.token import KnownToken
 from actors.domain.transaction import gap_report
 from actors.errors import NotFound
+from cluster.bus.journal import STREAM
 from cluster.store.decoding import (
     COMMAND_COLUMNS,
     STATION_COLUMNS,
@@ -40,6 +41,8 @@ from cluster.store.tables import (
     gateways,
     hosts,
     id_tokens,
+    journal,
+    journal_readers,
     notices,
     ocpp_frames,
     outbox,
@@ -70,6 +73,9 @@ _CONNECTED = stations.c.gateway_id.is_not(None)
 _PLAIN = [name for name in TransactionSummary.__struct_fields__ if name != "id_token"]
 _SUMMARY = [transactions.c.holder, *(transactions.c[name] for name in _PLAIN)]
 _VARIABLE_KEY = list(variables.primary_key.columns)
+_in_outbox = select(func.count()).select_from(outbox).scalar_subquery()
+_published = select(journal_readers.c.position).where(journal_readers.c.reader == STREAM).scalar_subquery()
+_in_journal = select(func.count()).where(journal.c.position > _published).scalar_subquery()
 
 
 def _frames_that(which: Holds) -> Select[Any]:
@@ -258,7 +264,7 @@ class PostgresQueries:
             "connected": select(func.count()).where(_CONNECTED),
             "open_transactions": select(func.count()).where(_OPEN),
             "waiting_commands": select(func.count()).where(commands.c.status.in_(["queued", "sent"])),
-            "waiting_business_events": select(func.count()).select_from(outbox),
+            "waiting_business_events": select(_in_outbox + _in_journal),
             "hosts": select(func.count()).select_from(hosts),
             "gateways": select(func.count()).select_from(gateways),
         }
