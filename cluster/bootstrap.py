@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from random import random
 from uuid import uuid4
 
 from actors.domain.token import TokenRules
 from actors.turn import Rules
 from cluster.bearer import OwnTokens
 from cluster.bus.client import make_client, reachable
+from cluster.bus.journal import KINESIS
+from cluster.bus.kinesis import KinesisForwarder, KinesisStream
 from cluster.bus.live import ValkeyLiveBus
 from cluster.bus.outbox import Relay
 from cluster.embedded import EmbeddedPostgres
@@ -24,11 +28,13 @@ from cluster.refs import RayChargers, RayFleet, RayPeers, RayStationLink, make_d
 from cluster.services import ApiServices, FleetStats
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.data_keys import PostgresDataKeys
+from cluster.store.deliveries import PostgresDeliveryQueue
 from cluster.store.engine import make_engine
 from cluster.store.fleet import PostgresFleet
 from cluster.store.frame_log import PostgresFrameLog
 from cluster.store.gateways import PostgresGateways
 from cluster.store.holders import digest_key
+from cluster.store.journal import PostgresJournal
 from cluster.store.outbox import PostgresOutbox
 from cluster.store.placements import PostgresPlacements
 from cluster.store.queries import PostgresQueries
@@ -39,11 +45,18 @@ from cluster.vault.keyring import KeyRing
 from cluster.vault.ports import DataKeys, KeyProvider
 from cluster.vault.rotation import Rotation
 from cluster.vault.vault import Vault
+from cluster.webhooks.addresses import AddressRules
+from cluster.webhooks.dispatcher import Dispatcher, DispatchLimits
+from cluster.webhooks.httpx_sender import HttpxSender
+from cluster.webhooks.schedule import Schedule
+from cluster.webhooks.sight import StaffOnly
+from cluster.webhooks.unsealed import UnsealedBox
 from configs.settings import Settings
 
 _HOST_COMMAND_TIMEOUT_S = 8.0
 """Below the gateways' patience with a host, so that a database that hangs ends in a CALLERROR and not in silence."""
 _DEDICATED_POOL_SIZE = 2
+_WAYS_OUT_POOL_SIZE = 2
 
 
 @dataclass(frozen=True)
@@ -150,6 +163,7 @@ async def _open_host(
     if own_partition is None:
         relay = Relay(PostgresOutbox(engine), redis, settings.outbox.poll_s, settings.outbox.batch)
         stack.callback(asyncio.create_task(relay.run()).cancel)
+        await start_ways_out(settings, host_id, stack)
     directory = make_directory(settings)
     host = ChargerHost(
         PostgresChargerStore(engine, vault, host_id, epoch),
@@ -167,6 +181,44 @@ async def _open_host(
     )
     membership = Membership(host_id, epoch, fleet, RayPeers(directory), host, settings.hosts.lease_s)
     return HostServices(host, membership, fleet, stack.pop_all())
+
+
+async def start_ways_out(settings: Settings, host_id: str, stack: AsyncExitStack) -> None:
+    """Let webhooks and Kinesis follow the journal; on connections of their own, so that no station waits for them."""
+    engine = make_engine(_database_url(settings), f"{host_id} ways out", _WAYS_OUT_POOL_SIZE)
+    stack.push_async_callback(engine.dispose)
+    hooks, kinesis = settings.webhooks, settings.kinesis
+    dispatcher = Dispatcher(
+        f"{host_id}/{uuid4()}",
+        PostgresDeliveryQueue(engine, UnsealedBox(), StaffOnly()),
+        HttpxSender(AddressRules(hooks.allowed_networks), hooks.timeout_s, ssl.create_default_context()),
+        Schedule(timedelta(hours=hooks.pause_after_hours), random),
+        DispatchLimits(
+            poll_s=hooks.poll_s,
+            events=settings.outbox.batch,
+            endpoints=hooks.max_endpoints,
+            lanes=hooks.max_requests_per_endpoint,
+            timeout_s=hooks.timeout_s,
+            retry_for=timedelta(hours=hooks.retry_hours),
+            keep_delivered=timedelta(hours=hooks.keep_delivered_hours),
+            keep_dead=timedelta(days=hooks.keep_dead_days),
+        ),
+        clock=_now,
+    )
+    journal = PostgresJournal(engine)
+    await journal.follow(KINESIS, wanted=kinesis.stream is not None)
+    running = [asyncio.create_task(dispatcher.run())]
+    if kinesis.stream is not None:
+        stream = KinesisStream(kinesis.stream, kinesis.region, kinesis.endpoint_url)
+        forwarder = KinesisForwarder(journal, stream, f"{host_id}/{uuid4()}", kinesis.poll_s, random)
+        running.append(asyncio.create_task(forwarder.run()))
+
+    async def stop() -> None:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    stack.push_async_callback(stop)
 
 
 async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServices:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
 from configs.sources import SettingsError, Values, from_file, from_overrides, from_variables, validated
 
@@ -264,6 +265,39 @@ class Outbox(Section):
     batch: Count
 
 
+class Webhooks(Section):
+    """Business events as requests to endpoints that users name."""
+
+    allow_http: bool
+    allowed_networks: list[str]
+    max_per_owner: Count
+    timeout_s: Seconds
+    retry_hours: Count
+    pause_after_hours: Count
+    rotation_hours: Count
+    keep_delivered_hours: Count
+    keep_dead_days: Count
+    poll_s: Seconds
+    max_endpoints: Count
+    max_requests_per_endpoint: Count
+
+    @field_validator("allowed_networks")
+    @classmethod
+    def _networks(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            ip_network(network)
+        return networks
+
+
+class Kinesis(Section):
+    """The forwarder of business events to Amazon Kinesis."""
+
+    stream: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] | None
+    region: str | None
+    endpoint_url: Annotated[str, Field(pattern=r"^https?://")] | None
+    poll_s: Seconds
+
+
 class Demo(Section):
     """The simulated fleet of `cloudbay demo`."""
 
@@ -291,6 +325,8 @@ class Settings(Section):
     frames_log: FramesLog
     live: Live
     outbox: Outbox
+    webhooks: Webhooks
+    kinesis: Kinesis
     demo: Demo
 
     @model_validator(mode="after")

@@ -1,0 +1,1 @@
+"""Webhooks: business events as signed HTTP requests to endpoints that users name, at least once."""

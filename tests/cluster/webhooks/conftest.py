@@ -1,0 +1,147 @@
+"""Webhooks on real tables and on their twins, with a clock that a test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from actors.domain.records import BusinessEvent
+from actors.domain.station import Station
+from actors.ports import Unit
+from cluster.bus.outbox import WaitingEvent
+from cluster.store.charger_store import PostgresChargerStore
+from cluster.store.deliveries import PostgresDeliveryQueue
+from cluster.store.fleet import PostgresFleet
+from cluster.store.rows import event_id
+from cluster.store.webhooks import PostgresDeliveryLog, PostgresSubscriptions
+from cluster.webhooks.model import Claim, Delivery, Filter, Subscription
+from cluster.webhooks.ports import DeliveryLog, DeliveryQueue, SubscriptionStore
+from tests.twins.webhooks import MemoryDeliveryLog, MemoryDeliveryQueue, MemorySubscriptions, MemoryWebhooks
+
+NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+DAY = timedelta(hours=24)
+
+
+class Clock:
+    """The time, which goes on only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def go_on(self, **by: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(**by)
+
+
+class Known:
+    """Sight: who may see which stations."""
+
+    def __init__(self) -> None:
+        self.stations: dict[str, set[str]] = {}
+
+    async def visible(self, owner: str, station_ids: Collection[str]) -> Collection[str]:
+        """Return those of the stations that the owner may see."""
+        return self.stations.get(owner, set()).intersection(station_ids)
+
+
+class MarkedBox:
+    """SecretBox that shows whether it was used, and for which place."""
+
+    def seal(self, value: bytes, context: str) -> bytes:
+        """Mark a value."""
+        return context.encode() + b"|" + value[::-1]
+
+    def open(self, sealed: bytes, context: str) -> bytes:
+        """Take the mark off."""
+        assert sealed.startswith(context.encode() + b"|"), "sealed for another place"
+        return sealed[len(context.encode()) + 1 :][::-1]
+
+
+@dataclass
+class World:
+    """Everything behind the ports, and how events come about."""
+
+    subscriptions: SubscriptionStore
+    log: DeliveryLog
+    queue: DeliveryQueue
+    tell: Callable[[Sequence[BusinessEvent]], Awaitable[None]]
+    locate: Callable[[str, str], Awaitable[None]]
+    """Say that a station is at a site."""
+    clock: Clock
+    sight: Known
+    made: list[Subscription] = field(default_factory=list)
+
+    async def subscribe(
+        self, wants: Filter | None = None, owner: str = "ann", url: str = "https://a.example/", whole_fleet: bool = True
+    ) -> Subscription:
+        """Keep a subscription of its own name."""
+        name = f"sub-{len(self.made)}"
+        made = Subscription(name, owner, whole_fleet, url, wants or Filter(), self.clock.now, self.clock.now)
+        await self.subscriptions.add(made, f"secret of {name}".encode(), 100)
+        self.made.append(made)
+        return made
+
+    async def happens(self, *events: BusinessEvent) -> None:
+        """Let events come about and be expanded."""
+        await self.tell(events)
+        await self.queue.expand(self.clock.now, self.clock.now + DAY, 1000)
+
+    async def claim(self, worker: str = "w", endpoints: int = 10, each: int = 100, for_s: float = 60) -> list[Claim]:
+        """Claim what is due."""
+        now = self.clock.now
+        return await self.queue.claim(worker, now, now + timedelta(seconds=for_s), endpoints, each)
+
+    async def all_of(self, subscription: Subscription) -> list[Delivery]:
+        """Return the deliveries of a subscription, the oldest first."""
+        return (await self.log.page(subscription.id, None, None, 1000)).items[::-1]
+
+
+def event(kind: str = "TransactionStarted", station_id: str = "CP-1", number: int = 0) -> BusinessEvent:
+    """Return an event; another number is another event, a second later."""
+    return BusinessEvent(kind, station_id, NOON + timedelta(seconds=number), {"number": number})
+
+
+def memory_world() -> World:
+    """Return the twins."""
+    memory, sight = MemoryWebhooks(), Known()
+
+    async def tell(events: Sequence[BusinessEvent]) -> None:
+        for one in events:
+            data = msgspec.json.encode(one.data).decode()
+            memory.waiting.append(WaitingEvent(event_id(one), one.kind, one.station_id, one.at, data))
+
+    async def locate(station_id: str, site_id: str) -> None:
+        memory.sites[station_id] = site_id
+
+    log, queue = MemoryDeliveryLog(memory), MemoryDeliveryQueue(memory, sight)
+    return World(MemorySubscriptions(memory), log, queue, tell, locate, Clock(), sight)
+
+
+async def postgres_world(engine: AsyncEngine) -> World:
+    """Return the adapters on an empty database."""
+    box, sight = MarkedBox(), Known()
+    store = PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 600))
+
+    async def tell(events: Sequence[BusinessEvent]) -> None:
+        await store.commit([Unit(one.station_id, [one]) for one in events])
+
+    async def locate(station_id: str, site_id: str) -> None:
+        await store.commit([Unit(station_id, [Station(station_id, site_id=site_id)])])
+
+    queue = PostgresDeliveryQueue(engine, box, sight)
+    log = PostgresDeliveryLog(engine)
+    return World(PostgresSubscriptions(engine, box), log, queue, tell, locate, Clock(), sight)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def world(request: pytest.FixtureRequest, engine: AsyncEngine) -> World:
+    """Return the twins, then the real thing."""
+    return memory_world() if request.param == "memory" else await postgres_world(engine)
