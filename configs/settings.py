@@ -26,9 +26,11 @@ PortOrFree = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
 Host = Annotated[str, Field(min_length=1)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$")]
 DatabaseUrl = Annotated[str, Field(pattern=r"^postgresql(\+\w+)?://")]
+IssuerUrl = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$")]
 RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
 Text = Annotated[str, Field(min_length=1)]
 ClaimPath = Annotated[str | list[str], Field(min_length=1)]
@@ -238,6 +240,48 @@ class Identity(Section):
         return self
 
 
+class Issuer(Section):
+    """The embedded issuer: where people of this platform log in."""
+
+    enabled: bool
+    url: IssuerUrl | None
+    audiences: Annotated[list[Annotated[str, Field(pattern=r"^\S+$")]], Field(min_length=1)]
+    web_redirect_uris: list[str]
+    web_logout_uris: list[str]
+    code_ttl_s: Count
+    access_token_ttl_s: Count
+    refresh_token_ttl_s: Count
+    session_idle_s: Count
+    session_max_s: Count
+    ended_poll_s: Seconds
+    keep_ended_days: Count
+
+
+class Passwords(Section):
+    """Passwords of people."""
+
+    min_chars: Annotated[int, Field(ge=8)]
+    one_time_ttl_s: Count
+    memory_kib: Annotated[int, Field(ge=64)]
+    iterations: Count
+    lanes: Count
+    max_at_once: Count
+
+
+class Brakes(Section):
+    """Brakes on guessing passwords."""
+
+    account_burst: Count
+    account_per_hour: Rate
+    address_burst: Count
+    address_per_hour: Rate
+    total_burst: Count
+    total_per_hour: Rate
+    first_delay_s: Seconds
+    max_delay_s: Seconds
+    max_total_delay_s: Seconds
+
+
 class Log(Section):
     """What the platform logs, and how."""
 
@@ -321,6 +365,9 @@ class Settings(Section):
     commands: Commands
     api: Api
     identity: Identity
+    issuer: Issuer
+    passwords: Passwords
+    brakes: Brakes
     log: Log
     frames_log: FramesLog
     live: Live

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Row, Select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,6 +18,15 @@ from cluster.store.paging import Order
 from cluster.store.views import Page
 
 T = TypeVar("T")
+
+
+def is_uuid(text: str) -> bool:
+    """Tell whether a text can be looked for in a column of UUIDs."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 class Reader:

@@ -1,0 +1,199 @@
+"""People and their passwords' hashes. Login names, names and e-mail addresses are sealed; logins are found by a hash.
+
+Must not know: who asks, how passwords are hashed or checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Row, Select, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from actors.errors import Conflict, NotFound
+from cluster.identity.people import LOCAL_ISSUER, Credential, User, UserChange
+from cluster.store.engine import reachable
+from cluster.store.paging import Order
+from cluster.store.reader import Reader, is_uuid
+from cluster.store.sessions import end_sessions
+from cluster.store.tables import users
+from cluster.store.views import Page
+from cluster.vault.vault import Vault, place
+
+_LOGIN: Final = "users.login_key"
+_SEALED: Final = ("login", "email", "name")
+_ORDER: Final = Order([users.c.created_at, users.c.id], (datetime, str))
+_ADMINS_LOCK: Final = 0x636261646D696E
+"""Two admins who take each other's role away at the same time must not both succeed."""
+
+_USER: Final[list[Any]] = [users.c[name] for name in User.__struct_fields__]
+_CREDENTIAL: Final[list[Any]] = [
+    users.c[name] for name in ("id", "password_hash", "must_change_password", "password_expires_at", "status")
+]
+
+
+class PostgresUsers:
+    """UserStore on PostgreSQL."""
+
+    def __init__(self, engine: AsyncEngine, vault: Vault) -> None:
+        self._engine = engine
+        self._reader = Reader(engine)
+        self._vault = vault
+
+    async def add(self, user: User, credential: Credential) -> None:
+        """Add a person who logs in here. Raises Conflict when the login name is taken."""
+        values = self._values(user) | _credential_values(credential)
+        row = insert(users).values(values).on_conflict_do_nothing().returning(users.c.id)
+        async with reachable(), self._engine.begin() as connection:
+            if await connection.scalar(row) is None:
+                raise Conflict(f"the login name {user.login} is taken")
+
+    async def find(self, user_id: str) -> User:
+        """Return a person. Raises NotFound."""
+        row = await self._reader.one(select(*_USER).where(users.c.id == user_id)) if is_uuid(user_id) else None
+        if row is None:
+            raise NotFound("there is no such person")
+        return self._user(row)
+
+    async def change(self, user_id: str, change: UserChange, now: datetime, version: int | None = None) -> User:
+        """Change a person, and end their sessions if what they may do changes, in one transaction."""
+        async with reachable(), self._engine.begin() as connection:
+            if change.ends_sessions:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADMINS_LOCK})
+            before = await self._locked(connection, user_id)
+            if version is not None and version != before.version:
+                raise Conflict("the person was changed by somebody else meanwhile")
+            values = self._changes(user_id, change) | {"version": before.version + 1}
+            statement = update(users).where(users.c.id == user_id).values(values).returning(*_USER)
+            after = self._user((await connection.execute(statement)).one())
+            if _may_administer(before) and not _may_administer(after) and not await _any_admin(connection):
+                raise Conflict("this is the last admin; make another one first")
+            if change.ends_sessions:
+                await end_sessions(connection, user_id, now)
+            return after
+
+    async def page(self, cursor: str | None = None, limit: int = 100) -> Page[User]:
+        """List people, the first known first. Raises BadRequest."""
+        return await self._reader.page(select(*_USER), _ORDER, cursor, limit, self._user)
+
+    async def seen(self, newcomer: User) -> User:
+        """Return who has this issuer and subject, brought up to date; else add the newcomer."""
+        same = (users.c.issuer == newcomer.issuer) & (users.c.subject == newcomer.subject)
+        row = await self._reader.one(select(*_USER).where(same))
+        if row is None:
+            made = insert(users).values(self._values(newcomer) | {"must_change_password": False})
+            async with reachable(), self._engine.begin() as connection:
+                await connection.execute(made.on_conflict_do_nothing())
+            row = await self._reader.one(select(*_USER).where(same))
+        if row is None:
+            raise NotFound("the person was removed meanwhile")
+        known = self._user(row)
+        if known.status != "active" or (known.name, known.email) == (newcomer.name, newcomer.email):
+            return known
+        values = self._changes(known.id, UserChange(email=newcomer.email, name=newcomer.name))
+        async with reachable(), self._engine.begin() as connection:
+            await connection.execute(update(users).where(users.c.id == known.id).values(values))
+        return msgspec.structs.replace(known, name=newcomer.name, email=newcomer.email)
+
+    async def _locked(self, connection: AsyncConnection, user_id: str) -> User:
+        query = select(*_USER).where(users.c.id == user_id).with_for_update()
+        row = (await connection.execute(query)).first() if is_uuid(user_id) else None
+        if row is None:
+            raise NotFound("there is no such person")
+        return self._user(row)
+
+    def _user(self, row: Row[Any]) -> User:
+        values = {name: row._mapping[name] for name in User.__struct_fields__}
+        for column in _SEALED:
+            if values[column] is not None:
+                values[column] = self._vault.open(values[column], place(f"users.{column}", row.id)).decode()
+        return User(**values | {"roles": frozenset(values["roles"])})
+
+    def _values(self, user: User) -> dict[str, object]:
+        values = msgspec.structs.asdict(user) | self._sealed(user.id, msgspec.structs.asdict(user))
+        login_key = None if user.login is None else self._vault.lookup(user.login, _LOGIN)
+        return values | {"roles": sorted(user.roles), "login_key": login_key}
+
+    def _changes(self, user_id: str, change: UserChange) -> dict[str, object]:
+        given = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not msgspec.UNSET}
+        if "roles" in given:
+            given["roles"] = sorted(given["roles"])
+        return given | self._sealed(user_id, given)
+
+    def _sealed(self, user_id: str, values: Mapping[str, object]) -> dict[str, object]:
+        texts = {column: values[column] for column in _SEALED if values.get(column) is not None}
+        return {
+            column: self._vault.seal(str(text).encode(), place(f"users.{column}", user_id))
+            for column, text in texts.items()
+        }
+
+
+class PostgresCredentials:
+    """CredentialStore on PostgreSQL."""
+
+    def __init__(self, engine: AsyncEngine, vault: Vault) -> None:
+        self._engine = engine
+        self._reader = Reader(engine)
+        self._vault = vault
+
+    async def of_login(self, login: str) -> Credential | None:
+        """Return the credential behind a login name."""
+        key = self._vault.lookup(login, _LOGIN)
+        return await self._one(select(*_CREDENTIAL).where(users.c.login_key == key))
+
+    async def of_user(self, user_id: str) -> Credential | None:
+        """Return a person's credential."""
+        here = (users.c.id == user_id) & (users.c.issuer == LOCAL_ISSUER)
+        return await self._one(select(*_CREDENTIAL).where(here))
+
+    async def put(self, credential: Credential, now: datetime, replaces: str | None, keep_session: str | None) -> bool:
+        """Set a password in the place of another, and end the person's sessions but one, in one transaction."""
+        same = users.c.id == credential.user_id
+        if replaces is not None:
+            same &= users.c.password_hash == replaces
+        values = _credential_values(credential)
+        async with reachable(), self._engine.begin() as connection:
+            if (await connection.execute(update(users).where(same).values(values))).rowcount == 0:
+                return False
+            await end_sessions(connection, credential.user_id, now, but=keep_session)
+            return True
+
+    async def rehash(self, user_id: str, old: str, new: str) -> None:
+        """Replace a hash by another one of the same password."""
+        same = (users.c.id == user_id) & (users.c.password_hash == old)
+        async with reachable(), self._engine.begin() as connection:
+            await connection.execute(update(users).where(same).values(password_hash=new))
+
+    async def logged_in(self, user_id: str, at: datetime) -> None:
+        """Note a login."""
+        async with reachable(), self._engine.begin() as connection:
+            await connection.execute(update(users).where(users.c.id == user_id).values(last_login_at=at))
+
+    async def _one(self, query: Select[Any]) -> Credential | None:
+        row = await self._reader.one(query)
+        return None if row is None else Credential(*tuple(row))
+
+
+def _credential_values(credential: Credential) -> dict[str, object]:
+    return {
+        "password_hash": credential.password_hash,
+        "must_change_password": credential.must_change,
+        "password_expires_at": credential.expires_at,
+    }
+
+
+def _may_administer(user: User) -> bool:
+    return user.issuer == LOCAL_ISSUER and user.status == "active" and "admin" in user.roles
+
+
+async def _any_admin(connection: AsyncConnection) -> bool:
+    admins = (
+        select(func.count())
+        .select_from(users)
+        .where(users.c.issuer == LOCAL_ISSUER, users.c.status == "active", users.c.roles.contains(["admin"]))
+    )
+    return bool(await connection.scalar(admins))

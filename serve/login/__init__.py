@@ -1,0 +1,1 @@
+"""The embedded issuer's HTTP endpoints and pages."""
