@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cluster.bearer import mint, read
 from cluster.identity.errors import BadToken
-from cluster.keys import load_keys
+from cluster.keys import derived, load_keys
 
 
 def test_keys_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path) -> None:
@@ -46,3 +47,15 @@ def test_a_token_speaks_for_its_roles() -> None:
 def test_a_token_that_is_not_good_is_refused(token: str) -> None:
     with pytest.raises(BadToken, match="not valid"):
         read(token, b"k" * 32)
+
+
+def test_processes_that_start_together_have_the_same_signing_keys(tmp_path: Path) -> None:
+    """They are whole before they have their name, so nobody reads half of them."""
+    with ThreadPoolExecutor(8) as threads:
+        loaded = list(threads.map(lambda _: load_keys(tmp_path).issuer, range(8)))
+    assert len(set(loaded)) == 1
+    assert [path.name for path in (tmp_path / "secrets").glob("issuer*")] == ["issuer.jwks"]
+
+
+def test_a_derived_key_is_one_purpose_s_own() -> None:
+    assert derived(b"k" * 32, "forms") != derived(b"k" * 32, "attempts") != b"k" * 32
