@@ -1,8 +1,9 @@
-"""Starts HAProxy for Ray Serve, where Ray Serve's own start falls short: what it listens on, and that it ends.
+"""Starts HAProxy for Ray Serve, where Ray Serve's own start falls short: where it listens, what it tells, when it ends.
 
-Ray Serve binds HAProxy's metrics and statistics to fixed ports of every interface, and leaves HAProxy behind when it is
-killed itself. It is told to run this file as the binary (RAY_SERVE_HAPROXY_BINARY_PATH), which mends the configuration
-and becomes HAProxy: metrics and statistics on sockets beside the configuration, the API where the settings say.
+Ray Serve binds HAProxy's metrics and statistics to fixed ports of every interface, has it tell nobody who calls, and
+leaves HAProxy behind when it is killed itself. It is told to run this file as the binary
+(RAY_SERVE_HAPROXY_BINARY_PATH), which mends the configuration and becomes HAProxy: metrics and statistics on sockets
+beside the configuration, the API where the settings say.
 Runs as a script of its own, so it imports nothing of ours.
 """
 
@@ -20,15 +21,19 @@ from typing import NoReturn
 _PR_SET_PDEATHSIG = 1
 _METRICS = re.compile(r"^(frontend prometheus\n\s*bind) \S+$", re.MULTILINE)
 _STATISTICS = re.compile(r"^(listen stats\n\s*bind) \S+$", re.MULTILINE)
-_FRONTEND = re.compile(r"^(frontend http_frontend\n\s*bind) \S+:(\d+)$", re.MULTILINE)
+_CALLER = "\n    http-request set-header X-Forwarded-For %[src]"
+_FRONTEND = re.compile(rf"^(frontend http_frontend\n\s*bind) \S+:(\d+)$(?:{re.escape(_CALLER)})?", re.MULTILINE)
 _ADMIN_SOCKET = re.compile(r"^(\s*stats socket .*) mode 666 ", re.MULTILINE)
 
 
 def mended(configuration: str, host: str, folder: Path) -> str:
-    """Return the configuration with the API on `host` and all else on sockets in `folder`, for their owner only."""
+    """Return the configuration with the API on `host` and all else on sockets in `folder`, for their owner only.
+
+    The API is told who calls; what a caller says of that itself is thrown away.
+    """
     configuration = _METRICS.sub(rf"\1 unix@{folder}/metrics mode 600", configuration)
     configuration = _STATISTICS.sub(rf"\1 unix@{folder}/stats mode 600", configuration)
-    configuration = _FRONTEND.sub(rf"\1 {host}:\2", configuration)
+    configuration = _FRONTEND.sub(rf"\1 {host}:\2{_CALLER}", configuration)
     return _ADMIN_SOCKET.sub(r"\1 mode 600 ", configuration)
 
 

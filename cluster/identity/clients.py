@@ -16,6 +16,7 @@ from urllib.parse import unquote_plus, urlsplit
 import msgspec
 
 from actors.errors import BadRequest
+from cluster.identity.caller import Role
 from cluster.identity.oauth import BadClient, OAuthError, Parameters
 from cluster.identity.opaque import digest, is_secret_of, make_secret
 from cluster.store.views import Page
@@ -39,6 +40,8 @@ class Client(msgspec.Struct, frozen=True):
     audiences: tuple[str, ...]
     grant_types: frozenset[GrantType]
     created_at: datetime
+    roles: frozenset[Role] = frozenset()
+    """What a machine that logs in itself may do, within its scopes."""
 
     def redirects_to(self, uri: str) -> bool:
         """Tell whether a redirect URI is one of the client's, letter by letter (RFC 9700 section 2.1).
@@ -92,13 +95,14 @@ class Clients:
         await self._store.put(client)
         return NewClient(client, None)
 
-    async def register_machine(self, client_id: str, name: str, scopes: frozenset[str]) -> NewClient:
+    async def register_machine(
+        self, client_id: str, name: str, scopes: frozenset[str], roles: frozenset[Role] = frozenset()
+    ) -> NewClient:
         """Register a client that logs in itself with a secret (client credentials)."""
         secret, grants = make_secret(), frozenset[GrantType]({"client_credentials"})
         nowhere: frozenset[str] = frozenset()
-        client = Client(
-            client_id, name, digest(secret), nowhere, nowhere, scopes, self._audiences, grants, self._clock()
-        )
+        kept, now = digest(secret), self._clock()
+        client = Client(client_id, name, kept, nowhere, nowhere, scopes, self._audiences, grants, now, roles)
         await self._store.put(client)
         return NewClient(client, secret)
 

@@ -82,7 +82,7 @@ class Exchange:
             raise OAuthError("unauthorized_client", "a public client cannot log in by itself")
         scopes = scopes_for(client, given.get("scope"))
         audiences = audiences_for(client, given.get("resource"))
-        about = AccessClaims(client.id, client.id, audiences, scopes)
+        about = AccessClaims(client.id, client.id, audiences, scopes, client.roles)
         return self._token_answer(about)
 
     async def _active(self, grant: Grant) -> User:

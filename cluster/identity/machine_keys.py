@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from actors.errors import BadRequest, CloudBayError
+from cluster.identity.caller import ROLES, Role
 from cluster.identity.opaque import digest, is_secret_of, make_secret
 from cluster.store.views import Page
 
@@ -26,11 +27,12 @@ _NOBODYS: Final = digest(make_secret())
 
 
 class MachineKey(msgspec.Struct, frozen=True):
-    """A key; `created_by` is the subject of who made it."""
+    """A key: it may do what its roles allow and its scopes name; `created_by` is the subject of who made it."""
 
     id: str
     name: str
     secret: bytes
+    roles: frozenset[Role]
     scopes: frozenset[str]
     created_by: str
     created_at: datetime
@@ -83,12 +85,16 @@ class MachineKeys:
         self._scopes = scopes
         self._clock = clock
 
-    async def make(self, name: str, scopes: frozenset[str], created_by: str, life: timedelta) -> NewKey:
-        """Make a key. Raises BadRequest for a scope that there is not."""
+    async def make(
+        self, name: str, roles: frozenset[Role], scopes: frozenset[str], created_by: str, life: timedelta
+    ) -> NewKey:
+        """Make a key. Raises BadRequest for a role or scope that there is not."""
+        if roles - ROLES:
+            raise BadRequest(f"there are no roles {', '.join(sorted(roles - ROLES))}")
         if not scopes or scopes - self._scopes:
             raise BadRequest(f"a key needs scopes among {', '.join(sorted(self._scopes))}")
         now, secret = self._clock(), make_secret()
-        key = MachineKey(secrets.token_hex(_ID_BYTES), name, digest(secret), scopes, created_by, now, now + life)
+        key = MachineKey(secrets.token_hex(_ID_BYTES), name, digest(secret), roles, scopes, created_by, now, now + life)
         await self._store.add(key)
         return NewKey(key, f"{PREFIX}{key.id}_{secret}")
 

@@ -85,7 +85,7 @@ class UserStore(Protocol):
     async def change(self, user_id: str, change: UserChange, now: datetime, version: int | None = None) -> User:
         """Change a person, and end their sessions if it `ends_sessions`, at once.
 
-        Raises NotFound, and Conflict for another version than `version` and for the last active admin who logs in here.
+        Raises NotFound, Changed for another version than `version`, and Conflict for the last admin who logs in here.
         """
 
     async def page(self, cursor: str | None = None, limit: int = 100) -> Page[User]:
@@ -165,7 +165,7 @@ class People:
         return made
 
     async def change(self, user_id: str, change: UserChange, version: int | None = None) -> User:
-        """Change name, e-mail, roles or status. Raises BadRequest, NotFound, Conflict."""
+        """Change name, e-mail, roles or status. Raises BadRequest, NotFound, Changed, Conflict."""
         if change.roles is not msgspec.UNSET:
             user = await self._users.find(user_id)
             if user.issuer != LOCAL_ISSUER:

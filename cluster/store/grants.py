@@ -23,7 +23,7 @@ from cluster.store.tables import clients, grant_secrets, grants, sessions
 from cluster.store.views import Page
 
 _BY_ID: Final = Order([clients.c.id], (str,))
-_SETS: Final = ("redirect_uris", "logout_uris", "scopes", "grant_types")
+_SETS: Final = ("redirect_uris", "logout_uris", "scopes", "grant_types", "roles")
 _SECRET: Final[list[Any]] = [grant_secrets.c.kind, grant_secrets.c.used_at, grant_secrets.c.expires_at]
 _GRANT: Final[list[Any]] = [column for column in grants.columns if column is not grants.c.revoked_at]
 

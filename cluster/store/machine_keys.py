@@ -21,7 +21,7 @@ from cluster.store.reader import Reader
 from cluster.store.tables import machine_keys
 from cluster.store.views import Page
 
-_ORDER: Final = Order([machine_keys.c.created_at, machine_keys.c.id], (datetime, str), newest_first=True)
+_ORDER: Final = Order([machine_keys.c.created_at, machine_keys.c.id], (datetime, str), descending=True)
 
 
 class PostgresMachineKeys:
@@ -33,7 +33,7 @@ class PostgresMachineKeys:
 
     async def add(self, key: MachineKey) -> None:
         """Keep a new key."""
-        values = msgspec.structs.asdict(key) | {"scopes": sorted(key.scopes)}
+        values = msgspec.structs.asdict(key) | {"roles": sorted(key.roles), "scopes": sorted(key.scopes)}
         async with reachable(), self._engine.begin() as connection:
             await connection.execute(insert(machine_keys).values(values))
 
@@ -63,4 +63,4 @@ class PostgresMachineKeys:
 
 def _key(row: Row[Any]) -> MachineKey:
     values = {name: row._mapping[name] for name in MachineKey.__struct_fields__}
-    return MachineKey(**values | {"scopes": frozenset(values["scopes"])})
+    return MachineKey(**values | {"roles": frozenset(values["roles"]), "scopes": frozenset(values["scopes"])})

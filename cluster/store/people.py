@@ -14,7 +14,7 @@ from sqlalchemy import Row, Select, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from actors.errors import Conflict, NotFound
+from actors.errors import Changed, Conflict, NotFound
 from cluster.identity.people import LOCAL_ISSUER, Credential, User, UserChange
 from cluster.store.engine import reachable
 from cluster.store.paging import Order
@@ -66,7 +66,7 @@ class PostgresUsers:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADMINS_LOCK})
             before = await self._locked(connection, user_id)
             if version is not None and version != before.version:
-                raise Conflict("the person was changed by somebody else meanwhile")
+                raise Changed("the person was changed by somebody else meanwhile")
             values = self._changes(user_id, change) | {"version": before.version + 1}
             statement = update(users).where(users.c.id == user_id).values(values).returning(*_USER)
             after = self._user((await connection.execute(statement)).one())

@@ -22,7 +22,7 @@ from cluster.store.views import Page
 from cluster.vault.vault import Vault, place
 
 _SEALED: Final = ("address", "user_agent")
-_ORDER: Final = Order([sessions.c.began_at, sessions.c.id], (datetime, str), newest_first=True)
+_ORDER: Final = Order([sessions.c.began_at, sessions.c.id], (datetime, str), descending=True)
 _SESSION: Final[list[Any]] = [sessions.c[name] for name in Session.__struct_fields__]
 
 

@@ -489,6 +489,7 @@ clients = Table(
     Column("scopes", ARRAY(Text), nullable=False),
     Column("audiences", ARRAY(Text), nullable=False),
     Column("grant_types", ARRAY(Text), nullable=False),
+    Column("roles", ARRAY(Text), nullable=False),  # of a machine
     Column("created_at", _Time, nullable=False),
 )
 
@@ -536,6 +537,7 @@ machine_keys = Table(
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("secret", LargeBinary, nullable=False),  # digest
+    Column("roles", ARRAY(Text), nullable=False),
     Column("scopes", ARRAY(Text), nullable=False),
     Column("created_by", Text, nullable=False),
     Column("created_at", _Time, nullable=False),

@@ -35,3 +35,9 @@ def test_the_admin_socket_is_for_its_owner() -> None:
 def test_to_mend_twice_changes_nothing() -> None:
     once = mended(WRITTEN, "127.0.0.1", Path("/run/x"))
     assert mended(once, "127.0.0.1", Path("/run/x")) == once
+
+
+def test_the_api_is_told_who_calls_and_callers_cannot_say_it_themselves() -> None:
+    lines = [line.strip() for line in mended(WRITTEN, "127.0.0.1", Path("/run/x")).splitlines()]
+    at = lines.index("http-request set-header X-Forwarded-For %[src]")
+    assert lines[at - 2 : at] == ["frontend http_frontend", "bind 127.0.0.1:8000"]

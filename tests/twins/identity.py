@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from actors.errors import BadRequest, Conflict, NotFound, Unavailable
+from actors.errors import BadRequest, Changed, Conflict, NotFound, Unavailable
 from cluster.identity.assembly import IdentityStores
 from cluster.identity.brakes import Brake, Counter
 from cluster.identity.clients import Client
@@ -31,7 +31,7 @@ def page_of(rows: Sequence[T], key: Callable[[T], str], cursor: str | None, limi
         raise BadRequest("the cursor is not one that a page of this list has given")
     first = 0 if cursor is None else keys.index(cursor) + 1
     items = list(rows[first : first + limit])
-    return Page(items, key(items[-1]) if items and first + limit < len(rows) else None)
+    return Page(items, key(items[-1]) if items and first + limit < len(rows) else None, None)
 
 
 class MemoryIdentity:
@@ -78,7 +78,7 @@ class MemoryUsers:
     async def change(self, user_id: str, change: UserChange, now: datetime, version: int | None = None) -> User:
         before = await self.find(user_id)
         if version not in (None, before.version):
-            raise Conflict("the person was changed by somebody else meanwhile")
+            raise Changed("the person was changed by somebody else meanwhile")
         given = {key: value for key, value in msgspec.structs.asdict(change).items() if value is not msgspec.UNSET}
         after = replace(before, version=before.version + 1, **given)
         admins = {user.id for user in self._tables.users.values() if _may_administer(user)}

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.errors import BadRequest, Conflict, NotFound
+from actors.errors import BadRequest, Changed, Conflict, NotFound
 from cluster.identity.assembly import IdentityStores
 from cluster.identity.caller import Role
 from cluster.identity.clients import Client
@@ -110,7 +110,7 @@ async def test_a_change_of_roles_or_status_ends_sessions_and_another_does_not(st
 async def test_a_change_of_a_version_that_is_over_is_refused(stores: IdentityStores) -> None:
     ann = await added(stores, person())
     await stores.users.change(ann.id, UserChange(name="A"), NOON, 1)
-    with pytest.raises(Conflict, match="meanwhile"):
+    with pytest.raises(Changed, match="meanwhile"):
         await stores.users.change(ann.id, UserChange(name="B"), NOON, 1)
     assert (await stores.users.find(ann.id)).name == "A"
 
@@ -215,7 +215,7 @@ async def test_a_client_is_replaced_listed_and_removed_with_what_it_was_granted(
     await granted(stores, await begun(stores, await added(stores, person())))
     client = await stores.clients.find("web")
     assert client is not None
-    renamed = msgspec.structs.replace(client, name="Another", audiences=("b", "a"), secret=b"digest")
+    renamed = msgspec.structs.replace(client, name="Another", roles=ADMIN, audiences=("b", "a"), secret=b"digest")
     await stores.clients.put(renamed)
     assert (await stores.clients.page()).items == [renamed]
     await stores.clients.remove("web")
@@ -228,7 +228,7 @@ async def test_a_client_is_replaced_listed_and_removed_with_what_it_was_granted(
 async def test_keys_of_machines_are_kept_used_and_revoked_once(stores: IdentityStores) -> None:
     scopes = frozenset({"a", "b"})
     keys = [
-        MachineKey(f"k{number}", "meter", b"digest", scopes, "ann", NOON + HOUR * number, NOON + HOUR)
+        MachineKey(f"k{number}", "meter", b"digest", ADMIN, scopes, "ann", NOON + HOUR * number, NOON + HOUR)
         for number in range(2)
     ]
     for key in keys:

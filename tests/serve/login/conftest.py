@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -129,11 +129,10 @@ class Browser:
 
     async def refresh(self, token: str, **wishes: str | None) -> httpx.Response:
         """Use a refresh token."""
-        return await self.post(
-            "/oauth2/token", {"grant_type": "refresh_token", "client_id": "web", "refresh_token": token} | wishes
-        )
+        given = {"grant_type": "refresh_token", "client_id": "web", "refresh_token": token}
+        return await self.post("/oauth2/token", {**given, **wishes})
 
-    async def post(self, path: str, fields: dict[str, str | None], **more: Any) -> httpx.Response:
+    async def post(self, path: str, fields: Mapping[str, str | None], **more: Any) -> httpx.Response:
         """Post a form."""
         return await self.http.post(path, data={k: v for k, v in fields.items() if v is not None}, **more)
 

@@ -28,6 +28,8 @@ from tests.serve.login.conftest import (
     sent,
 )
 
+SUPPORT: frozenset[Role] = frozenset({"support"})
+
 
 async def claims_of(browser: Browser, token: str) -> tuple[dict[str, object], dict[str, object]]:
     """Check a token with the published keys, as any resource server does; return its header and claims."""
@@ -210,7 +212,8 @@ async def test_a_token_can_be_taken_back_by_its_client_only(
 async def test_a_machine_logs_in_with_its_own_secret(browser: Browser, identity: IdentityServices) -> None:
     """RFC 6749 section 4.4, both ways of client authentication."""
     scopes = frozenset({"stations:read", "commands:write"})
-    secret = (await identity.clients.register_machine("meter", "Meter reader", scopes)).secret
+    made = await identity.clients.register_machine("meter", "Meter reader", scopes, frozenset({"operator"}))
+    secret = str(made.secret)
     asked = {"grant_type": "client_credentials", "scope": "stations:read"}
     basic = await browser.post("/oauth2/token", asked, auth=("meter", secret))
     posted = await browser.post("/oauth2/token", asked | {"client_id": "meter", "client_secret": secret})
@@ -218,13 +221,13 @@ async def test_a_machine_logs_in_with_its_own_secret(browser: Browser, identity:
         assert answer.status_code == 200
         _, claims = await claims_of(browser, answer.json()["access_token"])
         assert (claims["sub"], claims["client_id"], claims["scope"]) == ("meter", "meter", "stations:read")
-        assert "roles" not in claims
+        assert claims["roles"] == ["operator"]
         assert "refresh_token" not in answer.json()
     wrong = await browser.post("/oauth2/token", asked, auth=("meter", "wrong"))
     assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
     assert wrong.headers["www-authenticate"].startswith("Basic")
     for fields in ({"client_id": "meter"}, {"client_id": "nobody"}, {"client_id": "meter", "client_secret": ""}):
-        refused = await browser.post("/oauth2/token", asked | fields)
+        refused = await browser.post("/oauth2/token", {**asked, **fields})
         assert refused.json()["error"] == "invalid_client"
         assert refused.json() == wrong.json(), "an unknown client and a wrong secret look alike"
     twice = await browser.post("/oauth2/token", asked | {"client_secret": secret}, auth=("meter", secret))
@@ -400,7 +403,7 @@ async def test_roles_taken_away_are_gone_at_once(browser: Browser, ann: str, ide
 
 
 async def test_keys_of_machines_are_shown_once_limited_and_ended(identity: IdentityServices, clock: Clock) -> None:
-    made = await identity.machine_keys.make("meter", frozenset({"stations:read"}), "ann", timedelta(days=1))
+    made = await identity.machine_keys.make("meter", SUPPORT, frozenset({"stations:read"}), "ann", timedelta(days=1))
     assert made.text.startswith(f"cb_{made.key.id}_")
     found = await identity.machine_keys.read(made.text)
     assert (found.id, found.scopes) == (made.key.id, frozenset({"stations:read"}))
@@ -408,7 +411,7 @@ async def test_keys_of_machines_are_shown_once_limited_and_ended(identity: Ident
     for wrong in (made.text[:-1] + "!", made.text[:-1], f"cb_{'0' * 16}_{made.text[20:]}", "cb_", ""):
         with pytest.raises(BadKey):
             await identity.machine_keys.read(wrong)
-    another = await identity.machine_keys.make("x", frozenset({"stations:read"}), "ann", timedelta(days=3))
+    another = await identity.machine_keys.make("x", SUPPORT, frozenset({"stations:read"}), "ann", timedelta(days=3))
     clock.forward(days=1)
     with pytest.raises(BadKey):
         await identity.machine_keys.read(made.text)

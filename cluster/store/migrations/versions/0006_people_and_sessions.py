@@ -72,6 +72,7 @@ def _grants() -> None:
         sa.Column("scopes", _TEXTS, nullable=False),
         sa.Column("audiences", _TEXTS, nullable=False),
         sa.Column("grant_types", _TEXTS, nullable=False),
+        sa.Column("roles", _TEXTS, nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("clients_pkey")),
     )
@@ -126,6 +127,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("roles", _TEXTS, nullable=False),
         sa.Column("scopes", _TEXTS, nullable=False),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
