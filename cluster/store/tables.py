@@ -15,6 +15,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     Double,
@@ -559,3 +560,70 @@ attempts = Table(
 )
 # What may be forgotten.
 Index("attempts_at", attempts.c.at)
+# A chain of hashes that only grows; triggers of migration 0007 refuse every other change.
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),  # a repeat after a lost acknowledgement is known by it
+    Column("at", _Time, nullable=False),
+    Column("subject", Text),
+    Column("issuer", Text),
+    Column("roles", JSONB, nullable=False),
+    Column("session_id", Text),
+    Column("action", Text, nullable=False),
+    Column("target_kind", Text, nullable=False),
+    Column("target_id", Text, nullable=False),
+    Column("address", Text),
+    Column("user_agent", Text),
+    Column("request_id", Text),
+    Column("status", Integer, nullable=False),
+    Column("problem", Text),
+    Column("details", JSONB, nullable=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+# Lists, the newest first: of all, of one person, of one thing.
+Index("audit_entries_at", audit_entries.c.at, audit_entries.c.seq)
+Index("audit_entries_subject_at", audit_entries.c.subject, audit_entries.c.at, audit_entries.c.seq)
+Index(
+    "audit_entries_target_at",
+    audit_entries.c.target_kind,
+    audit_entries.c.target_id,
+    audit_entries.c.at,
+    audit_entries.c.seq,
+)
+
+# One row: where the chain ends. Who appends holds its lock.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("payload", JSON, nullable=False),  # as it came: what is done must be what was approved, to the digit
+    Column("reason", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("created_at", _Time, nullable=False),
+    Column("expires_at", _Time, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("decided_by", Text),
+    Column("decided_at", _Time),
+    Column("remark", Text),
+    Column("used_by", Text),
+    Column("used_at", _Time),
+    Column("version", Integer, nullable=False),
+    CheckConstraint("decided_by <> requested_by", name="approvals_by_another"),
+    CheckConstraint("state = 'open' OR decided_by IS NOT NULL", name="approvals_decided"),
+    CheckConstraint("(state = 'used') = (used_at IS NOT NULL)", name="approvals_used_once"),
+)
+# Lists, the newest first.
+Index("approvals_created_at", approvals.c.created_at, approvals.c.id)
