@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from actors.errors import CloudBayError, Unavailable
 from cluster import screens
+from cluster.audit import command as audit_command
 from cluster.bearer import mint
 from cluster.client import ApiClient, RefusedByApi
 from cluster.identity.caller import ROLES
@@ -83,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--role", choices=sorted(ROLES), default="admin", help="what it may do (default admin)")
     token.add_argument("--seconds", type=int, metavar="N", help="how long it is good (default: api.token_ttl_s)")
     _add_keys(verb("keys", _keys, "list the keys that data is sealed with, or rotate them"), common)
+    audit = verb("audit", audit_command.run, "check, export or anchor the record of who did what")
+    audit_command.add_arguments(audit, common)
     verb("migrate", _migrate, "bring the database's schema up to date")
     simulate = verbs.add_parser("simulate", help="connect simulated stations to any CSMS")
     simulator_cli.add_arguments(simulate)

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from actors.errors import BadRequest, CloudBayError, Conflict, NotFound
+from actors.errors import BadRequest, Changed, CloudBayError, Conflict, NotFound
 from cluster.identity.caller import Caller, Role
 from cluster.store.views import Page
 
@@ -30,13 +30,6 @@ class MayNotDecide(CloudBayError):
 
     http_status = 403
     title = "May not decide"
-
-
-class Stale(CloudBayError):
-    """Somebody has changed it since the caller looked."""
-
-    http_status = 412
-    title = "Changed meanwhile"
 
 
 class ApprovalKind(NamedTuple):
@@ -219,13 +212,13 @@ class Approvals:
     async def decide(
         self, caller: Caller, approval_id: str, version: int, verdict: Verdict, remark: str | None = None
     ) -> Approval:
-        """Approve or reject the version that the caller has seen. Raises NotFound, MayNotDecide, Conflict, Stale."""
+        """Approve or reject the version that the caller has seen. Raises NotFound, MayNotDecide, Conflict, Changed."""
         seen = await self.get(approval_id)
         if seen.version != version:
-            raise Stale("the request has changed since you looked")
+            raise Changed("the request has changed since you looked")
         approval = decided(seen, self._kind(seen.kind), caller, verdict, remark, self._clock())
         if not await self._store.replace(approval):
-            raise Stale("the request has changed since you looked")
+            raise Changed("the request has changed since you looked")
         return approval
 
     async def use(self, caller: Caller, approval_id: str, wish: Wish) -> Approval:

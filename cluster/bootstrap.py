@@ -14,6 +14,9 @@ from uuid import uuid4
 
 from actors.domain.token import TokenRules
 from actors.turn import Rules
+from cluster.approvals import KINDS, Approvals
+from cluster.audit.spool import Spool
+from cluster.audit.trail import AuditTrail
 from cluster.bearer import OwnTokens
 from cluster.bus.client import make_client, reachable
 from cluster.bus.journal import KINESIS
@@ -26,6 +29,8 @@ from cluster.keys import Keys
 from cluster.membership import Membership
 from cluster.refs import RayChargers, RayFleet, RayPeers, RayStationLink, make_directory
 from cluster.services import ApiServices, FleetStats
+from cluster.store.approvals import PostgresApprovals
+from cluster.store.audit import PostgresAudit
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.data_keys import PostgresDataKeys
 from cluster.store.deliveries import PostgresDeliveryQueue
@@ -233,6 +238,12 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
     members = RayFleet(directory)
     fleet, gateways = PostgresFleet(engine, settings.hosts.count), PostgresGateways(engine)
 
+    audit = PostgresAudit(engine)
+    limits = settings.audit
+    audit_log = AuditTrail(audit, Spool(settings.data_dir / "audit"), limits.gather_s, limits.note_s, limits.max_queued)
+    audit_log.start()
+    stack.push_async_callback(audit_log.close)
+
     async def stats() -> FleetStats:
         host_ids = [member.host_id for member in await fleet.members()]
         hosts, sockets = await asyncio.gather(members.stats(host_ids), members.stats(await gateways.ids()))
@@ -250,6 +261,9 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
         callers=OwnTokens(keys.token),
         hosts=fleet,
         placements=PostgresPlacements(engine, settings.hosts.placement == "dedicated", settings.hosts.max_dedicated),
+        audit_log=audit_log,
+        audit=audit,
+        approvals=Approvals(PostgresApprovals(engine), KINDS, _now, lambda: str(uuid4())),
         stats=stats,
         ping_redis=ping_redis,
         clock=_now,

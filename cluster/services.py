@@ -13,6 +13,8 @@ from typing import Protocol
 from actors.domain.command import Command
 from actors.domain.station import Configuration, Station
 from actors.domain.token import KnownToken
+from cluster.approvals import Approvals
+from cluster.audit.ports import AuditLog, AuditQueries
 from cluster.identity.caller import Caller
 from cluster.store.views import (
     FleetCounts,
@@ -192,6 +194,9 @@ class ApiServices:
     callers: CallerDirectory
     hosts: HostDirectory
     placements: PlacementRules
+    audit_log: AuditLog
+    audit: AuditQueries
+    approvals: Approvals
     stats: Callable[[], Awaitable[FleetStats]]
     ping_redis: Callable[[], Awaitable[None]]
     """Raises Unavailable when Redis does not answer."""

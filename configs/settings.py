@@ -342,6 +342,14 @@ class Kinesis(Section):
     poll_s: Seconds
 
 
+class Audit(Section):
+    """The audit log: who did what."""
+
+    gather_s: Seconds
+    note_s: Seconds
+    max_queued: Count
+
+
 class Demo(Section):
     """The simulated fleet of `cloudbay demo`."""
 
@@ -374,6 +382,7 @@ class Settings(Section):
     outbox: Outbox
     webhooks: Webhooks
     kinesis: Kinesis
+    audit: Audit
     demo: Demo
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ from cluster.store.views import Page
 
 _FIELDS: Final = Approval.__struct_fields__
 _ALL: Final = select(*(approvals.c[name] for name in _FIELDS if name != "payload"), approvals.c.payload.cast(Text))
-_NEWEST_FIRST: Final = Order([approvals.c.created_at, approvals.c.id], (datetime, str), newest_first=True)
+_NEWEST_FIRST: Final = Order([approvals.c.created_at, approvals.c.id], (datetime, str), descending=True)
 
 
 class PostgresApprovals:

@@ -29,7 +29,7 @@ from cluster.store.views import Page
 _ENTRY: Final = Entry.__struct_fields__
 _COLUMNS: Final = (audit_entries.c.seq, *(audit_entries.c[name] for name in _ENTRY), audit_entries.c.previous)
 _ALL: Final = select(*_COLUMNS, audit_entries.c.hash)
-_NEWEST_FIRST: Final = Order([audit_entries.c.at, audit_entries.c.seq], (datetime, int), newest_first=True)
+_NEWEST_FIRST: Final = Order([audit_entries.c.at, audit_entries.c.seq], (datetime, int), descending=True)
 _HEAD: Final = select(audit_head.c.seq, audit_head.c.hash)
 
 

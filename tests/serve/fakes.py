@@ -12,6 +12,7 @@ from actors.domain.station import Configuration, Station, decided
 from actors.domain.token import KnownToken, token_key
 from actors.domain.transaction import GapReport
 from actors.errors import BadRequest, Changed, Conflict, NotFound, StationOffline, Unavailable
+from cluster.approvals import Approvals
 from cluster.bearer import OwnTokens
 from cluster.partitions import PartitionMap
 from cluster.services import ApiServices, FleetStats
@@ -36,6 +37,8 @@ from cluster.store.views import (
     masked,
 )
 from configs.settings import Settings
+from tests.twins.approvals import MemoryApprovals
+from tests.twins.audit import MemoryAudit, MemoryAuditLog
 
 T = TypeVar("T")
 
@@ -94,7 +97,8 @@ class MemoryPlatform:
         """Return the bundle the API is built on."""
         ids = iter(f"id-{number}" for number in range(1_000_000))
         return ApiServices(
-            settings, self, self, self, OwnTokens(TOKEN_KEY), self, self, self.fleet, self.ping, lambda: NOW,
+            settings, self, self, self, OwnTokens(TOKEN_KEY), self, self, MemoryAuditLog(), MemoryAudit(),
+            Approvals(MemoryApprovals(), {}, lambda: NOW, lambda: next(ids)), self.fleet, self.ping, lambda: NOW,
             lambda: next(ids), PASSWORD_KEY, 0, self.close,
         )  # fmt: skip
 

@@ -16,17 +16,21 @@ T = TypeVar("T")
 
 
 def cut(items: Sequence[T], key: Callable[[T], object], cursor: str | None, limit: int) -> Page[T]:
-    """Return the page after `cursor` of items that are in order; `key` names one."""
+    """Return the page at `cursor` of items that are in order; `key` names one."""
     if not 1 <= limit <= MAX_LIMIT:
         raise BadRequest(f"limit must be 1 to {MAX_LIMIT}")
     names = [urlsafe_b64encode(msgspec.json.encode(key(item))).decode().rstrip("=") for item in items]
-    first = 0
+    first, last = 0, limit
     if cursor is not None:
+        backwards, name = cursor.startswith("-"), cursor.removeprefix("-")
         try:
-            msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+            msgspec.json.decode(urlsafe_b64decode(name + "=" * (-len(name) % 4)))
         except ValueError as error:
             raise BadRequest("the cursor is not one that a page of this list has given") from error
-        first = names.index(cursor) + 1
-    page = items[first : first + limit]
-    more = first + limit < len(items)
-    return Page(list(page), names[first + limit - 1] if more else None)
+        place = names.index(name)
+        first, last = (max(0, place - limit), place) if backwards else (place + 1, place + 1 + limit)
+    return Page(
+        list(items[first:last]),
+        names[last - 1] if last < len(items) else None,
+        f"-{names[first]}" if 0 < first < len(items) else None,
+    )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.errors import BadRequest, CloudBayError, Conflict, NotFound
+from actors.errors import BadRequest, Changed, CloudBayError, Conflict, NotFound
 from cluster.approvals import (
     MAX_PAYLOAD_BYTES,
     MAX_TEXT,
@@ -21,7 +21,6 @@ from cluster.approvals import (
     Approvals,
     ApprovalStore,
     MayNotDecide,
-    Stale,
     Verdict,
     Wish,
 )
@@ -172,8 +171,8 @@ async def test_of_two_who_decide_at_once_the_later_learns_that_it_changed(desk: 
     asked = await desk.ask(ANN, WISH)
     verdicts = [desk.decide(person(name, "admin"), asked.id, 1, "rejected") for name in ("bob", "dan", "fay")]
     outcomes = await asyncio.gather(*verdicts, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes if not isinstance(outcome, Approval)] == [Stale, Stale]
-    with pytest.raises(Stale):
+    assert [type(outcome) for outcome in outcomes if not isinstance(outcome, Approval)] == [Changed, Changed]
+    with pytest.raises(Changed):
         await desk.decide(BOB, asked.id, 1, "approved")
 
 

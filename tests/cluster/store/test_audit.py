@@ -85,6 +85,8 @@ async def test_lists_go_by_pages(audit: Audit) -> None:
     second = await audit.entries(cursor=first.cursor, limit=3)
     assert [link.seq for link in first.items + second.items] == [5, 4, 3, 2, 1]
     assert second.cursor is None
+    assert second.previous is not None
+    assert (await audit.entries(cursor=second.previous, limit=3)).items == first.items
     for bad in ("?", "Zm9v"):
         with pytest.raises(BadRequest):
             await audit.entries(cursor=bad)
