@@ -14,6 +14,8 @@ class CloudBayError(Exception):
     ocpp_code: ClassVar[str] = "InternalError"
     http_status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
+    retry_after_s: int | None = None
+    """When the same request may go better, where that is known."""
 
 
 class BadRequest(CloudBayError):
@@ -68,6 +70,7 @@ class Unavailable(CloudBayError):
     ocpp_code = "InternalError"
     http_status = 503
     title = "Temporarily unavailable"
+    retry_after_s = 1
 
 
 class Moved(Unavailable):

@@ -25,6 +25,7 @@ from cluster.bus.live import ValkeyLiveBus
 from cluster.bus.outbox import Relay
 from cluster.embedded import EmbeddedPostgres
 from cluster.host import ChargerHost, HostLimits
+from cluster.idempotency import Repeats, purging
 from cluster.keys import Keys
 from cluster.membership import Membership
 from cluster.refs import RayChargers, RayFleet, RayPeers, RayStationLink, make_directory
@@ -40,6 +41,7 @@ from cluster.store.frame_log import PostgresFrameLog
 from cluster.store.gateways import PostgresGateways
 from cluster.store.holders import digest_key
 from cluster.store.journal import PostgresJournal
+from cluster.store.idempotency import PostgresClaims
 from cluster.store.outbox import PostgresOutbox
 from cluster.store.placements import PostgresPlacements
 from cluster.store.queries import PostgresQueries
@@ -62,6 +64,9 @@ _HOST_COMMAND_TIMEOUT_S = 8.0
 """Below the gateways' patience with a host, so that a database that hangs ends in a CALLERROR and not in silence."""
 _DEDICATED_POOL_SIZE = 2
 _WAYS_OUT_POOL_SIZE = 2
+_REQUEST_WITHIN = timedelta(seconds=30)
+"""What a request may take besides the wait that it asked for."""
+_PURGE_EVERY_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -253,6 +258,16 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
         with reachable():
             await redis.ping()
 
+    repeats = Repeats(
+        PostgresClaims(engine),
+        keys.password,
+        lock=timedelta(seconds=settings.api.max_wait_s) + _REQUEST_WITHIN,
+        kept=timedelta(hours=settings.api.idempotency_hours),
+        clock=_now,
+        new_id=_new_id,
+    )
+    stack.callback(asyncio.create_task(purging(repeats, _PURGE_EVERY_S)).cancel)
+
     return ApiServices(
         settings=settings,
         queries=PostgresQueries(engine, vault),
@@ -264,10 +279,11 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
         audit_log=audit_log,
         audit=audit,
         approvals=Approvals(PostgresApprovals(engine), KINDS, _now, lambda: str(uuid4())),
+        repeats=repeats,
         stats=stats,
         ping_redis=ping_redis,
         clock=_now,
-        new_id=lambda: str(uuid4()),
+        new_id=_new_id,
         password_key=keys.password,
         generation=generation,
         close=stack.aclose,
@@ -299,6 +315,10 @@ def _redis_url(settings: Settings) -> str:
     if settings.redis.url is None:
         raise ValueError("redis.url is not filled in yet")
     return settings.redis.url
+
+
+def _new_id() -> str:
+    return str(uuid4())
 
 
 def _now() -> datetime:

@@ -122,17 +122,23 @@ class RayChargers:
     def __init__(self, directory: RayDirectory) -> None:
         self._directory = directory
 
-    async def submit(self, command: Command, wait_s: float = 0.0) -> Command:
+    async def submit(self, command: Command, wait_s: float = 0.0, again: bool = False) -> Command:
         """Queue a command. Raises what ChargerHost.submit raises."""
-        return await self._ask(command.station_id, lambda host, again: host.submit.remote(command, wait_s, again))
+        return await self._ask(
+            command.station_id, lambda host, repeated: host.submit.remote(command, wait_s, again or repeated)
+        )
 
     async def cancel(self, station_id: str, command_id: str) -> Command:
         """Withdraw a queued command. Raises what ChargerHost.cancel raises."""
         return await self._ask(station_id, lambda host, again: host.cancel.remote(station_id, command_id, again))
 
-    async def configure(self, station_id: str, change: Configuration, *, create: bool = False) -> Station:
+    async def configure(
+        self, station_id: str, change: Configuration, *, create: bool = False, again: bool = False
+    ) -> Station:
         """Take an admin's decisions about a station. Raises what ChargerHost.configure raises."""
-        return await self._ask(station_id, lambda host, again: host.configure.remote(station_id, change, create, again))
+        return await self._ask(
+            station_id, lambda host, repeated: host.configure.remote(station_id, change, create, again or repeated)
+        )
 
     async def _ask(self, station_id: str, call: Callable[[ActorHandle, bool], Awaitable[T]]) -> T:
         """Call the owner, and again while it is being replaced; a repeated call is told that it is one."""

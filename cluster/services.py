@@ -15,6 +15,7 @@ from actors.domain.station import Configuration, Station
 from actors.domain.token import KnownToken
 from cluster.approvals import Approvals
 from cluster.audit.ports import AuditLog, AuditQueries
+from cluster.idempotency import Repeats
 from cluster.identity.caller import Caller
 from cluster.store.views import (
     FleetCounts,
@@ -122,17 +123,20 @@ class TokenRegistry(Protocol):
 class ChargerDirectory(Protocol):
     """Chargers by station id, wherever they run. Safe to repeat."""
 
-    async def submit(self, command: Command, wait_s: float = 0.0) -> Command:
+    async def submit(self, command: Command, wait_s: float = 0.0, again: bool = False) -> Command:
         """Queue a command; return it finished if it finishes in time.
 
+        `again` tells that an earlier call with the same id may have been executed.
         Raises NotFound, BadRequest, StationOffline, TooMany, Unavailable.
         """
 
     async def cancel(self, station_id: str, command_id: str) -> Command:
         """Withdraw a queued command. Raises NotFound, Conflict, Unavailable."""
 
-    async def configure(self, station_id: str, change: Configuration, *, create: bool = False) -> Station:
-        """Take an admin's decisions; `create` registers a new station.
+    async def configure(
+        self, station_id: str, change: Configuration, *, create: bool = False, again: bool = False
+    ) -> Station:
+        """Take an admin's decisions; `create` registers a new station; `again` as in `submit`.
 
         Raises NotFound, Conflict, Changed, Unavailable.
         """
@@ -154,8 +158,8 @@ class HostDirectory(Protocol):
     async def want_hosts(self, count: int) -> None:
         """Ask for so many hosts from now on."""
 
-    async def restart(self) -> Restart:
-        """Ask for a rolling restart of everything; return how far it is."""
+    async def restart(self, request_id: str) -> Restart:
+        """Ask for a rolling restart of everything, once for one `request_id`; return how far it is."""
 
     async def restarting(self) -> Restart:
         """Return how far the last rolling restart is."""
@@ -197,6 +201,7 @@ class ApiServices:
     audit_log: AuditLog
     audit: AuditQueries
     approvals: Approvals
+    repeats: Repeats
     stats: Callable[[], Awaitable[FleetStats]]
     ping_redis: Callable[[], Awaitable[None]]
     """Raises Unavailable when Redis does not answer."""

@@ -176,6 +176,7 @@ class Api(Section):
     replicas: Count
     token_ttl_s: Count
     max_wait_s: Seconds
+    idempotency_hours: Count
     haproxy: bool
     replica_port_min: Port
     replica_port_max: Port

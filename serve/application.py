@@ -17,6 +17,7 @@ from serve import access
 from serve.context import permitted
 from serve.etags import ETags
 from serve.hal import HalResponse
+from serve.idempotency import FirstAnswers, Repeated, repeat
 from serve.problems import add_problem_handlers
 from serve.requests import Requests
 
@@ -58,7 +59,9 @@ def furnished(app: FastAPI, services: ApiServices) -> FastAPI:
     """Give an application the services behind it, and what every request gets."""
     app.state.services = services
     app.state.metrics = CollectorRegistry()
+    app.add_middleware(FirstAnswers, repeats=services.repeats)
     app.add_middleware(ETags)
     app.add_middleware(Requests, new_id=services.new_id, registry=app.state.metrics)
     add_problem_handlers(app)
+    app.add_exception_handler(Repeated, repeat)
     return app

@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
+from cluster.idempotency import Attempt
 from cluster.identity.caller import Caller
 from cluster.identity.errors import BadToken
 from cluster.identity.relation import Relation
@@ -80,6 +81,17 @@ class Context:
             made["contentType"] = "application/json"
             made["properties"] = properties(body)
         return made
+
+    @property
+    def again(self) -> bool:
+        """Whether what is asked may have been done already, by an attempt of which nobody knows how it ended."""
+        attempt: Attempt | None = getattr(self.request.state, "attempt", None)
+        return attempt is not None and attempt.again
+
+    def id_of(self, what: str) -> str:
+        """Return a new id for something that this request makes; a repeat with its Idempotency-Key has the same."""
+        attempt: Attempt | None = getattr(self.request.state, "attempt", None)
+        return self.services.new_id() if attempt is None else attempt.id_of(what)
 
     @property
     def here(self) -> Link:

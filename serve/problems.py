@@ -10,10 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from actors.errors import CloudBayError, Unavailable
+from actors.errors import CloudBayError
 from cluster.identity.errors import BadToken
 
-_RETRY_AFTER_S = "1"
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 Fault = dict[str, str]
@@ -62,8 +61,8 @@ async def _ours(request: Request, error: Exception) -> Problem:
     headers = {}
     if isinstance(error, BadToken):
         headers["WWW-Authenticate"] = "Bearer"
-    elif isinstance(error, Unavailable):
-        headers["Retry-After"] = _RETRY_AFTER_S
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
     kind = _WORD.sub("-", type(error).__name__).lower()
     return Problem(kind, error.title, error.http_status, str(error), _request_id(request), headers=headers)
 

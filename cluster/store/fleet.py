@@ -132,10 +132,11 @@ class PostgresFleet:
         async with reachable(), self._engine.connect() as connection:
             return await connection.scalar(select(fleet.c.hosts_wanted)) or self._configured_hosts
 
-    async def restart(self) -> Restart:
-        """Ask for a rolling restart of everything; return how far it is."""
+    async def restart(self, request_id: str) -> Restart:
+        """Ask for a rolling restart of everything, once for one `request_id`; return how far it is."""
+        another = update(fleet).where(fleet.c.restart_id.is_distinct_from(request_id))
         async with changing(self._engine) as connection:
-            await connection.execute(update(fleet).values(generation=fleet.c.generation + 1))
+            await connection.execute(another.values(generation=fleet.c.generation + 1, restart_id=request_id))
             return await _restart(connection)
 
     async def restarting(self) -> Restart:

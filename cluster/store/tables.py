@@ -381,6 +381,7 @@ fleet = Table(
     Column("version", BigInteger, nullable=False),
     Column("hosts_wanted", Integer),
     Column("generation", Integer, nullable=False, server_default=text("0")),
+    Column("restart_id", Text),  # of the request that has raised the generation last
 )
 
 partitions = Table(
@@ -627,3 +628,16 @@ approvals = Table(
 )
 # Lists, the newest first.
 Index("approvals_created_at", approvals.c.created_at, approvals.c.id)
+# Requests that may be repeated: who has claimed a key, and the sealed answer for repeats.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("name", LargeBinary, primary_key=True),  # a keyed hash of caller and key
+    Column("id", Uuid(as_uuid=False), nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("locked_until", _Time, nullable=False),
+    Column("kept_until", _Time, nullable=False),
+    Column("answer", LargeBinary),
+)
+# What is purged.
+Index("idempotency_keys_kept_until", idempotency_keys.c.kept_until)

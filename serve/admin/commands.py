@@ -14,6 +14,7 @@ from serve.admin.stations import must_exist
 from serve.admin.wire import CommandAsked, CommandOut
 from serve.context import Asking, Context
 from serve.hal import ListOf, present
+from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
 from serve.preferences import preferred_wait_s
 
@@ -34,7 +35,9 @@ async def list_commands(station_id: str, asking: Asking, cursor: Cursor = None, 
     return listed(asking, "cb:command", page, lambda command: _shown(asking, command), {"command": form})
 
 
-@router.post("", status_code=202, response_model=CommandOut, responses={200: {"model": CommandOut}})
+@router.post(
+    "", status_code=202, response_model=CommandOut, responses={200: {"model": CommandOut}}, dependencies=[Once]
+)
 async def give_command(
     station_id: str,
     asked: CommandAsked,
@@ -46,7 +49,7 @@ async def give_command(
     services, now = asking.services, asking.services.clock()
     deadline_s = asked.deadline_s or services.settings.commands.default_deadline_s
     command = Command(
-        services.new_id(),
+        asking.id_of("command"),
         station_id,
         asked.action,
         asked.payload,
@@ -56,7 +59,7 @@ async def give_command(
         requested_by=asking.caller.subject,
     )
     wait_s = preferred_wait_s(prefer)
-    command = await services.chargers.submit(command, min(wait_s or 0, services.settings.api.max_wait_s))
+    command = await services.chargers.submit(command, min(wait_s or 0, services.settings.api.max_wait_s), asking.again)
     if wait_s is not None:
         response.headers["Preference-Applied"] = f"wait={wait_s}"
     if command.finished:

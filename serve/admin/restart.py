@@ -8,6 +8,7 @@ from cluster.store.views import Restart
 from serve.admin.wire import RestartOut
 from serve.context import Asking, Context
 from serve.hal import present
+from serve.idempotency import Once
 
 router = APIRouter(prefix="/restart", tags=["platform"])
 
@@ -18,13 +19,13 @@ async def see_restart(asking: Asking) -> dict[str, object]:
     return _shown(asking, await asking.services.hosts.restarting())
 
 
-@router.post("", response_model=RestartOut, status_code=202)
+@router.post("", response_model=RestartOut, status_code=202, dependencies=[Once])
 async def restart(asking: Asking) -> dict[str, object]:
     """Start every process anew, one after the other: hosts, gateways, and this API last.
 
     Each is replaced before it goes; the stations of a gateway are sent to the others at the rate they can take.
     """
-    return _shown(asking, await asking.services.hosts.restart())
+    return _shown(asking, await asking.services.hosts.restart(asking.id_of("restart")))
 
 
 def _shown(asking: Context, state: Restart) -> dict[str, object]:

@@ -32,6 +32,7 @@ from serve.admin.wire import (
 from serve.context import Asking, Context
 from serve.etags import expected, quoted
 from serve.hal import Link, ListOf, present
+from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
 
 router = APIRouter(prefix="/stations", tags=["stations"])
@@ -61,12 +62,12 @@ async def list_stations(
     return listed(asking, "cb:station", page, lambda station: _item(asking, station), forms)
 
 
-@router.post("", status_code=201, response_model=AddedOut)
+@router.post("", status_code=201, response_model=AddedOut, dependencies=[Once])
 async def add_station(asked: StationAsked, asking: Asking, response: Response) -> dict[str, object]:
     """Register a station before its first contact."""
     password, password_digest = _new_password(asking.services) if asked.password else (None, None)
     decisions = Configuration(asked.admission, asked.validation, password_digest, asked.site_id)
-    await asking.services.chargers.configure(asked.station_id, decisions, create=True)
+    await asking.services.chargers.configure(asked.station_id, decisions, create=True, again=asking.again)
     response.headers["Location"] = asking.href("/stations/{station_id}", station_id=asked.station_id)
     return {**await _configuration(asking, asked.station_id, response), "password": password}
 
@@ -93,7 +94,7 @@ async def change_configuration(
     return await _configuration(asking, station_id, response)
 
 
-@router.post("/{station_id}/password", response_model=PasswordOut)
+@router.post("/{station_id}/password", response_model=PasswordOut, dependencies=[Once])
 async def make_new_password(station_id: str, asking: Asking) -> dict[str, object]:
     """Replace the station's password; the new one is shown this once and not kept."""
     password, password_digest = _new_password(asking.services)

@@ -10,6 +10,7 @@ from cluster.store.views import masked
 from serve.admin.wire import TokenAsked, TokenOut
 from serve.context import Asking
 from serve.hal import ListOf
+from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
 
 router = APIRouter(prefix="/tokens", tags=["id tokens"])
@@ -25,7 +26,7 @@ async def list_tokens(asking: Asking, cursor: Cursor = None, limit: Limit = 100)
     return listed(asking, "cb:token", page, lambda token: {**msgspec.structs.asdict(token), "links": {}}, forms)
 
 
-@router.post("", status_code=201, response_model=TokenOut)
+@router.post("", status_code=201, response_model=TokenOut, dependencies=[Once])
 async def put_token(asked: TokenAsked, asking: Asking) -> dict[str, object]:
     """Register an id token, or replace what is known of it."""
     known = asked.model_dump()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
+from uuid import uuid4
 
 from actors.domain.command import Command
 from actors.domain.meter import EnergyPoint
@@ -14,6 +15,7 @@ from actors.domain.transaction import GapReport
 from actors.errors import BadRequest, Changed, Conflict, NotFound, StationOffline, Unavailable
 from cluster.approvals import Approvals
 from cluster.bearer import OwnTokens
+from cluster.idempotency import Repeats
 from cluster.partitions import PartitionMap
 from cluster.services import ApiServices, FleetStats
 from cluster.store.views import (
@@ -39,6 +41,7 @@ from cluster.store.views import (
 from configs.settings import Settings
 from tests.twins.approvals import MemoryApprovals
 from tests.twins.audit import MemoryAudit, MemoryAuditLog
+from tests.twins.idempotency import MemoryClaims
 
 T = TypeVar("T")
 
@@ -88,6 +91,11 @@ class MemoryPlatform:
         self.closed = False
         self.wanted = 1
         self.restarts = 0
+        self.restart_id = ""
+        self.now = NOW
+        self.before_submit: Callable[[], Awaitable[None]] = _at_once
+        self.claims = MemoryClaims()
+        self.submitted: list[tuple[str, bool]] = []
         self.own: dict[str, int] = {}
         self.placed: list[Placement] = []
         self.members = [Member("host-0", draining=False, expired=False), Member("host-1", draining=True, expired=False)]
@@ -96,15 +104,20 @@ class MemoryPlatform:
     def services(self, settings: Settings) -> ApiServices:
         """Return the bundle the API is built on."""
         ids = iter(f"id-{number}" for number in range(1_000_000))
+        lock, kept = timedelta(seconds=60), timedelta(hours=24)
+        repeats = Repeats(self.claims, PASSWORD_KEY, lock, kept, self.clock, lambda: str(uuid4()))
         return ApiServices(
             settings, self, self, self, OwnTokens(TOKEN_KEY), self, self, MemoryAuditLog(), MemoryAudit(),
-            Approvals(MemoryApprovals(), {}, lambda: NOW, lambda: next(ids)), self.fleet, self.ping, lambda: NOW,
+            Approvals(MemoryApprovals(), {}, lambda: NOW, lambda: next(ids)), repeats, self.fleet, self.ping, self.clock,
             lambda: next(ids), PASSWORD_KEY, 0, self.close,
         )  # fmt: skip
 
     def services_of_tests(self) -> ApiServices:
         """Return the bundle with the settings that tests go by."""
         return self.services(Settings.load("embedded", env={}, overrides={"hosts.count": 1}))
+
+    def clock(self) -> datetime:
+        return self.now
 
     async def close(self) -> None:
         self.closed = True
@@ -129,8 +142,9 @@ class MemoryPlatform:
         self._reach("database")
         return Ownership(self.wanted, self.members, PartitionMap(4096, self.own, self.owners))
 
-    async def restart(self) -> Restart:
-        self.restarts += 1
+    async def restart(self, request_id: str) -> Restart:
+        self.restarts += request_id != self.restart_id
+        self.restart_id = request_id
         return await self.restarting()
 
     async def restarting(self) -> Restart:
@@ -244,9 +258,13 @@ class MemoryPlatform:
         shown = [KnownToken(masked(t.id_token), t.status, t.valid_until) for t in self.cards.values()]
         return _page(shown, cursor, limit)
 
-    async def configure(self, station_id: str, change: Configuration, *, create: bool = False) -> Station:
+    async def configure(
+        self, station_id: str, change: Configuration, *, create: bool = False, again: bool = False
+    ) -> Station:
         if create:
             if station_id in self.known:
+                if again and change.registered(self.known[station_id]):
+                    return self.known[station_id]
                 raise Conflict(f"there is a station {station_id} already")
             self.known[station_id] = Station(station_id)
         station = (await self.station(station_id)).station
@@ -262,7 +280,9 @@ class MemoryPlatform:
         if self.cards.pop(token_key(id_token), None) is None:
             raise NotFound("there is no such id token")
 
-    async def submit(self, command: Command, wait_s: float = 0.0) -> Command:
+    async def submit(self, command: Command, wait_s: float = 0.0, again: bool = False) -> Command:
+        self.submitted.append((command.id, again))
+        await self.before_submit()
         station = (await self.station(command.station_id)).station
         if command.action == "Explode":
             raise RuntimeError("secret detail: password=hunter2")
@@ -282,6 +302,10 @@ class MemoryPlatform:
         command = await self.command(command_id)
         command.move("cancelled", NOW)
         return command
+
+
+async def _at_once() -> None:
+    """Wait for nothing."""
 
 
 def _page(found: Sequence[T], cursor: str | None, limit: int) -> Page[T]:

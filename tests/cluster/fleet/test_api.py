@@ -35,7 +35,7 @@ async def test_it_waits_until_every_gateway_is_new_and_is_deployed_once_for_each
 ) -> None:
     gateways = PostgresGateways(engine)
     await gateways.started("old", node="a", address="127.0.0.1:1", generation=0)
-    await cluster.store.restart()
+    await cluster.store.restart("r-1")
     await api.keep()
     assert deployed == [0], "the old gateway is still there"
     await gateways.gone("old", datetime.now(UTC))

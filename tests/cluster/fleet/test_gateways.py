@@ -194,7 +194,7 @@ async def test_a_rolling_restart_replaces_one_gateway_after_the_other(cluster: F
     gateways = make(2)
     await gateways.start(cluster.nodes)
     before = set(gateways.ids)
-    await cluster.store.restart()
+    await cluster.store.restart("r-1")
     for _ in range(6):
         await gateways.keep(cluster.nodes)
         open_ones = [handle for handle in cluster.actors.values() if not handle.actor.draining]
@@ -210,7 +210,7 @@ async def test_a_rolling_restart_keeps_the_old_gateway_until_a_new_one_has_start
     gateways = make()
     await gateways.start(cluster.nodes)
     (old,) = gateways.ids
-    await cluster.store.restart()
+    await cluster.store.restart("r-1")
     cluster.failing_starts = 2
     for _ in range(2):
         await gateways.keep(cluster.nodes)

@@ -232,7 +232,7 @@ async def test_a_rolling_restart_replaces_one_host_after_the_other(cluster: Fake
     await hosts.keep(cluster.nodes)
     await cluster.beats()
     before = dict(cluster.actors)
-    await cluster.store.restart()
+    await cluster.store.restart("r-1")
     fewest = PARTITIONS
     for _ in range(12):
         await hosts.keep(cluster.nodes)

@@ -135,7 +135,8 @@ async def test_a_rolling_restart_counts_who_was_started_before_it(fleet: Postgre
     await fleet.join("a", LEASE_S)
     await gateways.started("g-1", "", "")
     assert (await fleet.restarting()).done
-    assert await fleet.restart() == Restart(1, hosts_left=1, gateways_left=1)
+    assert await fleet.restart("r-1") == Restart(1, hosts_left=1, gateways_left=1)
+    assert await fleet.restart("r-1") == Restart(1, hosts_left=1, gateways_left=1), "the same request again"
     assert await gateways.generation() == 1
     await fleet.bury(["a"], only_expired=False)
     await fleet.join("b", LEASE_S, generation=1)
