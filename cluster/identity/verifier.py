@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
 
 import httpx
 import msgspec
@@ -28,6 +29,9 @@ from configs.settings import Identity as IdentitySettings
 MAX_TOKEN_BYTES: Final = 16 * 1024
 """More than any HTTP server takes in a header."""
 
+MAX_REMEMBERED: Final = 2048
+"""Tokens; what is kept of one is some 2 kB."""
+
 _NOT_VALID: Final = "the access token is not valid; log in again"
 
 
@@ -39,32 +43,67 @@ class Trusted:
     keys: IssuerKeys
 
 
-class TokenVerifier:
-    """Reads access tokens of all trusted issuers. Keeps nothing."""
+class _Signed(NamedTuple):
+    """What a trusted issuer has signed, and with which key."""
 
-    def __init__(self, trusted: Iterable[Trusted], clock: Callable[[], datetime]) -> None:
+    claims: dict[str, Any]
+    trusted: Trusted
+    kid: str | None
+    algorithm: str
+    key: Key
+
+
+class TokenVerifier:
+    """Reads access tokens of all trusted issuers.
+
+    Soft state only: a token comes with every request, so its signature is checked once, for as long as its issuer keeps
+    the key.
+    """
+
+    def __init__(
+        self, trusted: Iterable[Trusted], clock: Callable[[], datetime], max_remembered: int = MAX_REMEMBERED
+    ) -> None:
         self._trusted = {each.issuer.issuer: each for each in trusted}
         self._clock = clock
+        self._max_remembered = max_remembered
+        self._remembered: dict[bytes, _Signed] = {}
 
     async def verify(self, token: str, api: ApiName) -> Identity:
         """Return who sent an access token to one of the APIs.
 
         Raises BadToken, and Unavailable when the keys to check it with cannot be had now.
         """
-        signed = _unpacked(token)
-        claims = _claims(signed)
+        signed = await self._signed(token)
+        issuer, now = signed.trusted.issuer, self._clock()
+        _check_times(signed.claims, issuer, now)
+        _check_purpose(signed.claims, issuer, api)
+        return identity_of(signed.claims, issuer, now)
+
+    async def _signed(self, token: str) -> _Signed:
+        if len(token) > MAX_TOKEN_BYTES:
+            raise BadToken(_NOT_VALID)
+        digest = sha256(token.encode(errors="replace")).digest()
+        known = self._remembered.get(digest)
+        if known is not None and await known.trusted.keys.find(known.kid, known.algorithm) is known.key:
+            return known
+        signed = await self._checked(token)
+        if len(self._remembered) >= self._max_remembered:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[digest] = signed
+        return signed
+
+    async def _checked(self, token: str) -> _Signed:
+        unpacked = _unpacked(token)
+        claims = _claims(unpacked)
         name = claims.get("iss")
         trusted = self._trusted.get(name) if isinstance(name, str) else None
         if trusted is None:
             raise BadToken("the access token is from an issuer that is not trusted here; log in at one that is")
-        kid, algorithm = _checked_header(signed.headers(), trusted.issuer)
+        kid, algorithm = _checked_header(unpacked.headers(), trusted.issuer)
         key = await trusted.keys.find(kid, algorithm)
-        if not _is_signed(signed, key, algorithm):
+        if not _is_signed(unpacked, key, algorithm):
             raise BadToken(_NOT_VALID)
-        now = self._clock()
-        _check_times(claims, trusted.issuer, now)
-        _check_purpose(claims, trusted.issuer, api)
-        return identity_of(claims, trusted.issuer, now)
+        return _Signed(claims, trusted, kid, algorithm, key)
 
 
 @asynccontextmanager
@@ -82,8 +121,6 @@ async def outside_issuers(
 
 
 def _unpacked(token: str) -> CompactSignature:
-    if len(token) > MAX_TOKEN_BYTES:
-        raise BadToken(_NOT_VALID)
     try:
         return extract_compact(token.encode())
     except (JoseError, ValueError, TypeError):

@@ -6,23 +6,26 @@ import asyncio
 import base64
 import hmac
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jws import validate_compact
 
 from actors.errors import Unavailable
 from cluster.identity.errors import BadToken
-from cluster.identity.issuers import KnownKeys
+from cluster.identity.issuers import DiscoveredKeys, KnownKeys
 from cluster.identity.verifier import MAX_TOKEN_BYTES, TokenVerifier, Trusted, outside_issuers
-from configs.settings import Identity
-from tests.cluster.identity.conftest import Verifying, trusting
-from tests.cluster.identity.tiny_issuer import EC, NOON, RSA, STRANGER, TinyIssuer, access_claims, public
+from configs.settings import ApiName, Identity
+from tests.cluster.identity.conftest import PAUSE_S, Stopwatch, Verifying, trusting
+from tests.cluster.identity.tiny_issuer import EC, NEXT_EC, NOON, RSA, STRANGER, TinyIssuer, access_claims, public
 
 NOW = int(NOON.timestamp())
 HERE = "https://id.example"
+APIS: list[ApiName] = ["app", "admin"]
 ANY_RSA = RSAKey.import_key(RSA.raw_value, {"kid": "rsa-1"})
 """The same key, by itself good for every RSA algorithm."""
 
@@ -207,6 +210,67 @@ async def test_each_issuer_signs_with_its_own_keys_only() -> None:
         await verifier.verify(TinyIssuer().sign(access_claims(HERE), EC), "app")
 
 
+class Checks:
+    """Counts how often a signature was checked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        monkeypatch.setattr("cluster.identity.verifier.validate_compact", self)
+
+    def __call__(self, *args: Any, **options: Any) -> bool:
+        self.count += 1
+        return validate_compact(*args, **options)
+
+
+async def test_the_signature_of_a_token_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks, verifier = Checks(monkeypatch), known()
+    token = TinyIssuer().sign(access_claims(HERE, aud=["cloudbay-app", "cloudbay-admin"]))
+    first = await verifier.verify(token, "app")
+    assert [await verifier.verify(token, api) for api in APIS] == [first, first]
+    assert checks.count == 1
+
+
+async def test_a_token_that_was_taken_is_looked_at_again_for_time_and_api() -> None:
+    moments = [NOON, NOON + timedelta(seconds=330), NOON]
+    verifier = TokenVerifier([Trusted(trusting(HERE), KnownKeys([EC]))], lambda: moments.pop(0))
+    token = TinyIssuer().sign(access_claims(HERE))
+    assert await verifier.verify(token, "app")
+    with pytest.raises(BadToken, match="expired"):
+        await verifier.verify(token, "app")
+    with pytest.raises(BadToken, match="not meant for this API"):
+        await verifier.verify(token, "admin")
+
+
+@pytest.mark.parametrize("now_published", [NEXT_EC, STRANGER], ids=["none of that id", "another of that id"])
+async def test_a_token_that_was_taken_is_refused_once_its_key_is_taken_back(
+    issuer: TinyIssuer, keys: DiscoveredKeys, verifier: Verifying, stopwatch: Stopwatch, now_published: ECKey
+) -> None:
+    trusting_verifier, token = verifier(), issuer.sign(access_claims(issuer.url))
+    assert await trusting_verifier.verify(token, "app")
+    issuer.key_set = public(now_published)
+    stopwatch.now_s += PAUSE_S
+    with pytest.raises(BadToken):
+        await keys.find("makes it ask again", "ES256")
+    with pytest.raises(BadToken):
+        await trusting_verifier.verify(token, "app")
+
+
+async def test_no_more_tokens_are_remembered_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = Checks(monkeypatch)
+    verifier = TokenVerifier([Trusted(trusting(HERE), KnownKeys([EC]))], lambda: NOON, max_remembered=2)
+    first, second, third = [TinyIssuer().sign(access_claims(HERE, sub=name)) for name in ("a", "b", "c")]
+    for token, count in [(first, 1), (second, 2), (first, 2), (third, 3), (third, 3), (second, 3), (first, 4)]:
+        await verifier.verify(token, "app")
+        assert checks.count == count
+
+
+async def test_a_token_with_a_bad_signature_is_not_remembered() -> None:
+    verifier = known()
+    for _ in range(2):
+        with pytest.raises(BadToken):
+            await verifier.verify(TinyIssuer().sign(access_claims(HERE), STRANGER), "app")
+
+
 async def test_no_answer_of_an_issuer_is_no_fault_of_the_token(issuer: TinyIssuer, verifier: Verifying) -> None:
     token = issuer.sign(access_claims(issuer.url))
     await issuer.stop()
@@ -215,7 +279,7 @@ async def test_no_answer_of_an_issuer_is_no_fault_of_the_token(issuer: TinyIssue
 
 
 async def test_the_issuers_of_the_settings_are_trusted_and_no_other(issuer: TinyIssuer) -> None:
-    settings = Identity(issuers=[trusting(issuer.url)], keys_max_age_s=60.0, keys_pause_s=1.0, keys_timeout_s=2.0)
+    settings = Identity(issuers=[trusting(issuer.url)], keys_max_age_s=60.0, keys_pause_s=1.0, keys_timeout_s=20.0)
     async with outside_issuers(settings) as trusted:
         verifier = TokenVerifier(trusted, lambda: NOON)
         assert issuer.asked == []
