@@ -193,7 +193,6 @@ WRONG_ANSWERS: dict[str, tuple[str, Callable[[], Response]]] = {
     "nesting without end": ("/keys", lambda: Response('{"keys": [{"kty": ' + "[" * 100_000)),
     "a huge key set": ("/keys", lambda: Response('{"keys": [' + " " * MAX_DOCUMENT_BYTES + "]}")),
     "a packed key set": ("/keys", packed),
-    "a key set that never ends": ("/keys", slow_drip),
     "a redirect": ("/keys", lambda: RedirectResponse("/elsewhere")),
     "a redirect of the discovery": (DISCOVERY, lambda: RedirectResponse("/elsewhere")),
     "a discovery without keys": (DISCOVERY, lambda: Response('{"issuer": "http://127.0.0.1"}')),
@@ -203,13 +202,8 @@ WRONG_ANSWERS: dict[str, tuple[str, Callable[[], Response]]] = {
 
 @pytest.mark.parametrize("wrong", WRONG_ANSWERS)
 async def test_a_wrong_answer_gives_no_keys_and_leaves_the_known_ones(
-    issuer: TinyIssuer,
-    identity: Identity,
-    http: httpx.AsyncClient,
-    stopwatch: Stopwatch,
-    wrong: str,
+    issuer: TinyIssuer, keys: DiscoveredKeys, stopwatch: Stopwatch, wrong: str
 ) -> None:
-    keys = DiscoveredKeys(trusting(issuer.url), identity.model_copy(update={"keys_timeout_s": 0.5}), http, stopwatch)
     path, answer = WRONG_ANSWERS[wrong]
     issuer.answers[path] = answer
     issuer.answers["/elsewhere"] = lambda: Response(status_code=200)
@@ -225,7 +219,16 @@ async def test_a_wrong_answer_gives_no_keys_and_leaves_the_known_ones(
     await keys.find("ec-1", "ES256")
     await settle(keys)
     assert await keys.find("ec-1", "ES256")
-    await keys.close()
+
+
+async def test_an_answer_that_never_ends_is_given_up(
+    issuer: TinyIssuer, identity: Identity, http: httpx.AsyncClient, stopwatch: Stopwatch
+) -> None:
+    issuer.answers["/keys"] = slow_drip
+    hasty = identity.model_copy(update={"keys_timeout_s": 0.3})
+    keys = DiscoveredKeys(trusting(issuer.url), hasty, http, stopwatch)
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(keys.find("ec-1", "ES256"), 20)
 
 
 @pytest.mark.parametrize(
