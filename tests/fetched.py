@@ -36,9 +36,12 @@ def fetched(name: str, fetch: Callable[[Path], object]) -> Path:
     half = Path(tempfile.mkdtemp(dir=CACHE))
     try:
         fetch(half)
-        with suppress(FileExistsError, OSError):  # another run was faster
+        with suppress(OSError):  # another run was faster
             half.rename(folder)
-    except (OSError, subprocess.SubprocessError) as error:
+    except subprocess.CalledProcessError as error:
+        said = (error.stdout + error.stderr).decode(errors="replace").strip()
+        not_here(f"{name} cannot be fetched: {error}\n{said[-1000:]}")
+    except (OSError, subprocess.TimeoutExpired) as error:
         not_here(f"{name} cannot be fetched: {error}")
     finally:
         shutil.rmtree(half, ignore_errors=True)
@@ -46,7 +49,7 @@ def fetched(name: str, fetch: Callable[[Path], object]) -> Path:
 
 
 def run(command: Command, folder: Path, **variables: str) -> None:
-    """Run a client to its end. Raises OSError, SubprocessError."""
+    """Run a client to its end. Raises OSError, CalledProcessError, TimeoutExpired."""
     subprocess.run(
         command, cwd=folder, env={**os.environ, **variables}, check=True, capture_output=True, timeout=FETCH_TIMEOUT_S
     )
