@@ -40,8 +40,8 @@ from cluster.store.fleet import PostgresFleet
 from cluster.store.frame_log import PostgresFrameLog
 from cluster.store.gateways import PostgresGateways
 from cluster.store.holders import digest_key
-from cluster.store.journal import PostgresJournal
 from cluster.store.idempotency import PostgresClaims
+from cluster.store.journal import PostgresJournal
 from cluster.store.outbox import PostgresOutbox
 from cluster.store.placements import PostgresPlacements
 from cluster.store.queries import PostgresQueries

@@ -142,9 +142,9 @@ async def _page(
 ) -> tuple[int, str | None, list[tuple[object, ...]]]:
     """Return how many rows come next, where to go on, and the keys of those that another key has sealed."""
     old = _other_key(sealed, key_id).label("old")
-    query = sealed.order.after(select(*sealed.key, old), cursor, limit)
-    rows, following = sealed.order.cut((await connection.execute(query)).all(), limit)
-    return len(rows), following, [tuple(row[: len(sealed.key)]) for row in rows if row.old]
+    query = sealed.order.at(select(*sealed.key, old), cursor, limit)
+    page = sealed.order.cut((await connection.execute(query)).all(), cursor, limit)
+    return len(page.rows), page.following, [tuple(row[: len(sealed.key)]) for row in page.rows if row.old]
 
 
 async def _reseal(

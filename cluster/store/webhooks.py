@@ -27,8 +27,8 @@ from cluster.webhooks.model import Delivery, DeliveryState, Filter, Subscription
 from cluster.webhooks.ports import SecretBox
 
 _LOCK: Final = 0x686F6F6B73  # "hooks": those of one owner are counted one by one
-_ORDER: Final = Order([subscriptions.c.created_at, subscriptions.c.id], (datetime, str), newest_first=True)
-_DELIVERY_ORDER: Final = Order([deliveries.c.id], (int,), newest_first=True)
+_ORDER: Final = Order([subscriptions.c.created_at, subscriptions.c.id], (datetime, str), descending=True)
+_DELIVERY_ORDER: Final = Order([deliveries.c.id], (int,), descending=True)
 _FILTER: Final = ("kinds", "station_ids", "site_ids")
 _PLAIN: Final = tuple(name for name in Subscription.__struct_fields__ if name != "wants")
 SUBSCRIPTION_COLUMNS: Final = [subscriptions.c[name] for name in (*_PLAIN, *_FILTER)]

@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.domain.records import BusinessEvent
 from actors.ports import Unit
 from cluster.bootstrap import start_ways_out
 from cluster.store.charger_store import PostgresChargerStore
@@ -23,7 +22,9 @@ from cluster.webhooks.model import Filter, Subscription
 from cluster.webhooks.unsealed import UnsealedBox
 from configs.settings import Settings
 from tests.cluster.bus.kinesis_server import REGION, started
+from tests.cluster.facts import business_event
 from tests.cluster.webhooks.receiver import Receiver, running
+from tests.twins.vault import fixed_vault
 
 NOW = datetime.now(UTC)
 
@@ -41,8 +42,8 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def tell(engine: AsyncEngine) -> None:
-    store = PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 60))
-    await store.commit([Unit("CP-1", [BusinessEvent("A", "CP-1", NOW, {"number": 1})])])
+    store = PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 60))
+    await store.commit([Unit("CP-1", [business_event("A", "CP-1", NOW, number=1)])])
 
 
 async def test_an_event_leaves_by_both_ways(

@@ -108,8 +108,8 @@ class MemoryPlatform:
         repeats = Repeats(self.claims, PASSWORD_KEY, lock, kept, self.clock, lambda: str(uuid4()))
         return ApiServices(
             settings, self, self, self, OwnTokens(TOKEN_KEY), self, self, MemoryAuditLog(), MemoryAudit(),
-            Approvals(MemoryApprovals(), {}, lambda: NOW, lambda: next(ids)), repeats, self.fleet, self.ping, self.clock,
-            lambda: next(ids), PASSWORD_KEY, 0, self.close,
+            Approvals(MemoryApprovals(), {}, lambda: NOW, lambda: next(ids)), repeats, self.fleet, self.ping,
+            self.clock, lambda: next(ids), PASSWORD_KEY, 0, self.close,
         )  # fmt: skip
 
     def services_of_tests(self) -> ApiServices:

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.domain.records import BusinessEvent
 from actors.errors import Fenced
 from actors.ports import Unit
 from cluster.bus.journal import KINESIS, STREAM, WEBHOOKS, Journal
@@ -18,7 +17,9 @@ from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
 from cluster.store.journal import PostgresJournal
 from cluster.store.outbox import PostgresOutbox
+from tests.cluster.facts import business_event
 from tests.twins.journal import MemoryJournal
+from tests.twins.vault import fixed_vault
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LEASE_S = 60.0
@@ -48,10 +49,10 @@ async def memory_world() -> World:
 async def postgres_world(engine: AsyncEngine) -> World:
     journal = PostgresJournal(engine)
     await journal.follow(KINESIS, wanted=True)
-    store = PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 60))
+    store = PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 60))
 
     async def tell(kinds: Sequence[str]) -> None:
-        await store.commit([Unit("CP-1", [BusinessEvent(kind, "CP-1", NOON, {}) for kind in kinds])])
+        await store.commit([Unit("CP-1", [business_event(kind, "CP-1", NOON) for kind in kinds])])
 
     async def let_leases_end() -> None:
         await run(engine, "UPDATE journal_readers SET lease_until = now() - interval '1 s'")
@@ -151,12 +152,12 @@ async def test_a_stream_that_is_away_holds_up_no_other_reader(engine: AsyncEngin
 async def test_many_writers_and_numberers_make_one_order_without_a_loss(engine: AsyncEngine) -> None:
     """A reader that is at the end all the time sees every event once, and those of a station in order."""
     fleet = PostgresFleet(engine)
-    stores = [PostgresChargerStore(engine, name, await fleet.join(name, 60)) for name in ("a", "b", "c")]
+    stores = [PostgresChargerStore(engine, fixed_vault(), name, await fleet.join(name, 60)) for name in ("a", "b", "c")]
     journal, count = PostgresJournal(engine), 25
 
     async def write(store: PostgresChargerStore, station_id: str) -> None:
         for number in range(count):
-            event = BusinessEvent("fact", station_id, NOON + timedelta(seconds=number), {"number": number})
+            event = business_event("fact", station_id, NOON + timedelta(seconds=number), number=number)
             await store.commit([Unit(station_id, [event])])
 
     async def follow() -> list[WaitingEvent]:

@@ -11,7 +11,6 @@ import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.domain.records import BusinessEvent
 from actors.errors import Unavailable
 from actors.ports import Unit
 from cluster.bus import kinesis
@@ -22,7 +21,9 @@ from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.fleet import PostgresFleet
 from cluster.store.journal import PostgresJournal
 from tests.cluster.bus.kinesis_server import REGION, KinesisServer, Wire, started, wired
+from tests.cluster.facts import business_event
 from tests.twins.journal import MemoryJournal
+from tests.twins.vault import fixed_vault
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -258,13 +259,13 @@ async def test_many_forwarders_on_the_real_journal_make_one_stream(
 ) -> None:
     journal = PostgresJournal(engine)
     await journal.follow(KINESIS, wanted=True)
-    store = PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 60))
+    store = PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 60))
     running = [
         asyncio.create_task(forwarder(PostgresJournal(engine), stream, server.url, f"f{number}").run())
         for number in range(3)
     ]
     for number in range(40):
-        event = BusinessEvent("A", f"CP-{number % 4}", NOON + timedelta(seconds=number), {"number": number})
+        event = business_event("A", f"CP-{number % 4}", NOON + timedelta(seconds=number), number=number)
         await store.commit([Unit(event.station_id, [event])])
     async with asyncio.timeout(30):
         while len(set(server.numbers(stream))) < 40:

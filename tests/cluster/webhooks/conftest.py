@@ -21,6 +21,8 @@ from cluster.store.rows import event_id
 from cluster.store.webhooks import PostgresDeliveryLog, PostgresSubscriptions
 from cluster.webhooks.model import Claim, Delivery, Filter, Subscription
 from cluster.webhooks.ports import DeliveryLog, DeliveryQueue, SubscriptionStore
+from tests.cluster.facts import business_event
+from tests.twins.vault import fixed_vault
 from tests.twins.webhooks import MemoryDeliveryLog, MemoryDeliveryQueue, MemorySubscriptions, MemoryWebhooks
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -106,7 +108,7 @@ class World:
 
 def event(kind: str = "TransactionStarted", station_id: str = "CP-1", number: int = 0) -> BusinessEvent:
     """Return an event; another number is another event, a second later."""
-    return BusinessEvent(kind, station_id, NOON + timedelta(seconds=number), {"number": number})
+    return business_event(kind, station_id, NOON + timedelta(seconds=number), number=number)
 
 
 def memory_world() -> World:
@@ -128,7 +130,7 @@ def memory_world() -> World:
 async def postgres_world(engine: AsyncEngine) -> World:
     """Return the adapters on an empty database."""
     box, sight = MarkedBox(), Known()
-    store = PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 600))
+    store = PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 600))
 
     async def tell(events: Sequence[BusinessEvent]) -> None:
         await store.commit([Unit(one.station_id, [one]) for one in events])

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 
 _BYTES = {
     "id_tokens": ("token_key", "id_token", "group_id"),
