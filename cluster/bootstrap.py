@@ -294,7 +294,8 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
 async def open_rotation(settings: Settings) -> AsyncIterator[tuple[DataKeys, Rotation]]:
     """Lend the data keys and what rotates them, on the database of a platform that runs."""
     url = settings.database.url or EmbeddedPostgres(settings.data_dir).url
-    engine = make_engine(url, "cloudbay keys", pool_size=2)
+    # The last look at a column goes through the whole table, however large.
+    engine = make_engine(url, "cloudbay keys", pool_size=2, command_timeout_s=None)
     try:
         keys = PostgresDataKeys(engine)
         yield (

@@ -74,6 +74,7 @@ class Vault:
 
     def __init__(self, keys: Mapping[int, bytes], current: int, lookup_key: bytes) -> None:
         self._lookup_key = lookup_key
+        self._numbers = _new_numbers()
         self.take(keys, current)
         _when_forked(WeakMethod(self._begin_to_count))
 
@@ -84,7 +85,7 @@ class Vault:
         """Replace the data keys; from now on `current` seals."""
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self.current = current
-        self._begin_to_count()
+        self._sealing = _Sealing(self._ciphers[current], header(current), *self._numbers)
 
     def seal(self, value: bytes, context: str) -> bytes:
         """Return the envelope of a value for the place that `context` names."""
@@ -114,8 +115,8 @@ class Vault:
         return hmac.digest(self._lookup_key, message, "sha256")
 
     def _begin_to_count(self) -> None:
-        cipher, head = self._ciphers[self.current], header(self.current)
-        self._sealing = _Sealing(cipher, head, os.urandom(8), itertools.count())
+        self._numbers = _new_numbers()
+        self._sealing = _Sealing(self._sealing.cipher, self._sealing.head, *self._numbers)
 
 
 class _Sealing(NamedTuple):
@@ -125,6 +126,10 @@ class _Sealing(NamedTuple):
     head: bytes
     prefix: bytes
     counts: Iterator[int]
+
+
+def _new_numbers() -> tuple[bytes, Iterator[int]]:
+    return os.urandom(8), itertools.count()
 
 
 def _when_forked(method: WeakMethod[Callable[[], None]]) -> None:

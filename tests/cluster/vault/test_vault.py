@@ -81,6 +81,16 @@ def test_no_nonce_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(used)) == 40
 
 
+def test_looking_for_new_keys_uses_up_no_random_bits() -> None:
+    """Else a platform that looks every half minute would have begun a million counts in a month."""
+    sealer = vault()
+    before = nonces(1, sealer)
+    sealer.take({1: OLD, 2: NEW}, 2)
+    after = nonces(1, sealer)
+    assert before[0][:8] == after[0][:8]
+    assert before != after
+
+
 def test_a_forked_process_uses_none_of_its_parents_nonces() -> None:
     sealer = vault()
     reading, writing = os.pipe()
