@@ -301,6 +301,11 @@ class Live(Section):
     """Live events on streams."""
 
     stream_max_events: Count
+    max_listeners: Count
+    max_queued: Count
+    heartbeat_s: Seconds
+    send_timeout_s: Seconds
+    retry_s: Seconds
 
 
 class Outbox(Section):
