@@ -29,6 +29,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
 Host = Annotated[str, Field(min_length=1)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$")]
+Origin = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
 DatabaseUrl = Annotated[str, Field(pattern=r"^postgresql(\+\w+)?://")]
 IssuerUrl = Annotated[str, Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$")]
 RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
@@ -177,6 +178,10 @@ class Api(Section):
     token_ttl_s: Count
     max_wait_s: Seconds
     idempotency_hours: Count
+    max_body_kb: Count
+    max_header_kb: Count
+    cors_origins: list[Origin]
+    hsts_s: Amount
     haproxy: bool
     replica_port_min: Port
     replica_port_max: Port

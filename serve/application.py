@@ -7,20 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
+from types import MappingProxyType
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
 
 from cluster.services import ApiServices
-from serve import access
+from serve import access, docs
 from serve.context import permitted
 from serve.etags import ETags
 from serve.hal import HalResponse
+from serve.headers import Deprecated, StandardHeaders
 from serve.idempotency import FirstAnswers, Repeated, repeat
+from serve.limits import Limits
 from serve.problems import add_problem_handlers
 from serve.requests import Requests
 
+_CORS: Final[Mapping[str, Any]] = {
+    "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Prefer"],
+    "expose_headers": [
+        "Deprecation", "ETag", "Idempotency-Replayed", "Link", "Location", "Preference-Applied", "Retry-After",
+        "Sunset", "X-Request-Id",
+    ],
+}  # fmt: skip
 _ABOUT_ALL = """
 Answers are resources with links (HAL) and with forms for what their reader may do now (HAL-FORMS): begin at the root
 and follow relations, they are explained at `/docs/relations`. Times are UTC, units are in names (`energyWh`, `powerW`).
@@ -35,9 +48,12 @@ def build(
     about: str,
     routers: Iterable[APIRouter],
     table: Mapping[str, access.Rule],
+    deprecated: Mapping[str, Deprecated] = MappingProxyType({}),
 ) -> FastAPI:
     """Return an application that lives at `prefix`. Raises ValueError for an operation without a rule."""
-    app = FastAPIOffline(  # its documentation page brings its own scripts, so that it works without internet
+    app = FastAPIOffline(  # its scripts for the documentation page, so that this works without internet
+        docs_url=None,
+        static_url=docs.STATIC,
         title=title,
         version=version("cloudbay"),
         description=about + _ABOUT_ALL,
@@ -52,16 +68,26 @@ def build(
     for router in routers:
         app.include_router(router, dependencies=[Depends(permitted)])
     access.check(app, table)
-    return furnished(app, services)
+    if unknown := set(deprecated) - set(table):
+        raise ValueError(f"deprecated, and not there: {sorted(unknown)}")
+    docs.add_page(app, prefix)
+    return furnished(app, services, deprecated)
 
 
-def furnished(app: FastAPI, services: ApiServices) -> FastAPI:
+def furnished(
+    app: FastAPI, services: ApiServices, deprecated: Mapping[str, Deprecated] = MappingProxyType({})
+) -> FastAPI:
     """Give an application the services behind it, and what every request gets."""
+    api = services.settings.api
     app.state.services = services
     app.state.metrics = CollectorRegistry()
     app.add_middleware(FirstAnswers, repeats=services.repeats)
     app.add_middleware(ETags)
+    app.add_middleware(Limits, max_body_bytes=api.max_body_kb * 1024, max_header_bytes=api.max_header_kb * 1024)
     app.add_middleware(Requests, new_id=services.new_id, registry=app.state.metrics)
+    if api.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=api.cors_origins, **_CORS)
+    app.add_middleware(StandardHeaders, hsts_s=api.hsts_s, deprecated=deprecated)
     add_problem_handlers(app)
     app.add_exception_handler(Repeated, repeat)
     return app

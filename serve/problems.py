@@ -56,6 +56,12 @@ def internal_problem(request_id: str) -> Problem:
     return Problem("internal-error", "Internal error", 500, detail, request_id)
 
 
+def http_problem(status: int, detail: str, request_id: str, headers: dict[str, str] | None = None) -> Problem:
+    """Return the problem of a status that says all there is to say."""
+    title = HTTPStatus(status).phrase
+    return Problem(title.lower().replace(" ", "-"), title, status, detail, request_id, headers=headers)
+
+
 async def _ours(request: Request, error: Exception) -> Problem:
     assert isinstance(error, CloudBayError)  # noqa: S101 - registered for it
     headers = {}
@@ -76,10 +82,8 @@ async def _validation(request: Request, error: Exception) -> Problem:
 
 async def _http(request: Request, error: Exception) -> Problem:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
-    title = HTTPStatus(error.status_code).phrase
-    kind = title.lower().replace(" ", "-")
     headers = dict(error.headers or {})
-    return Problem(kind, title, error.status_code, str(error.detail), _request_id(request), headers=headers)
+    return http_problem(error.status_code, str(error.detail), _request_id(request), headers)
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> Fault:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from fastapi import FastAPI
 
 from cluster.services import ApiServices
 from serve import access, application
 from serve.admin import commands, hosts, placements, restart, root, stations, status, tokens, transactions
+from serve.headers import Deprecated
 
 PREFIX = "/admin/v1"
 
@@ -14,12 +18,14 @@ _ABOUT = """
 The application of staff: the fleet, its stations and their transactions, commands to them, who may charge, and the
 platform itself, in the words of OCPP 2.x whatever a station speaks.
 """
+DEPRECATED: Final[Mapping[str, Deprecated]] = {}
+"""Operations that will go, by method and path; they go on to work until then."""
 _MODULES = (root, stations, commands, transactions, tokens, status, hosts, restart, placements)
 
 
 def build(services: ApiServices) -> FastAPI:
     """Return the application on these services."""
     routers = [module.router for module in _MODULES]
-    app = application.build(services, PREFIX, "CloudBay admin", _ABOUT, routers, access.ADMIN)
+    app = application.build(services, PREFIX, "CloudBay admin", _ABOUT, routers, access.ADMIN, DEPRECATED)
     app.state.message_rate = status.MessageRate()
     return app

@@ -32,6 +32,7 @@ from serve.admin.wire import (
 from serve.context import Asking, Context
 from serve.etags import expected, quoted
 from serve.hal import Link, ListOf, present
+from serve.headers import NO_STORE
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
 
@@ -69,6 +70,8 @@ async def add_station(asked: StationAsked, asking: Asking, response: Response) -
     decisions = Configuration(asked.admission, asked.validation, password_digest, asked.site_id)
     await asking.services.chargers.configure(asked.station_id, decisions, create=True, again=asking.again)
     response.headers["Location"] = asking.href("/stations/{station_id}", station_id=asked.station_id)
+    if password is not None:
+        response.headers["Cache-Control"] = NO_STORE
     return {**await _configuration(asking, asked.station_id, response), "password": password}
 
 
@@ -95,10 +98,11 @@ async def change_configuration(
 
 
 @router.post("/{station_id}/password", response_model=PasswordOut, dependencies=[Once])
-async def make_new_password(station_id: str, asking: Asking) -> dict[str, object]:
+async def make_new_password(station_id: str, asking: Asking, response: Response) -> dict[str, object]:
     """Replace the station's password; the new one is shown this once and not kept."""
     password, password_digest = _new_password(asking.services)
     await asking.services.chargers.configure(station_id, Configuration(password_digest=password_digest))
+    response.headers["Cache-Control"] = NO_STORE
     links = {"up": asking.link(_ONE, {"station_id": station_id})}
     return {"station_id": station_id, "password": password, "links": present(links), "templates": {}}
 

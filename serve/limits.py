@@ -1,0 +1,53 @@
+"""How large a request may be: its body (413) and its headers (431).
+
+Must not know: which operations there are.
+"""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.problems import http_problem
+
+_TOO_LARGE = 413
+_HEADERS_TOO_LARGE = 431
+
+
+class Limits:
+    """Refuses what is larger; a body without a Content-Length is cut off where it gets too large."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_header_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+        self._max_header_bytes = max_header_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on if it is not too large."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope["state"]["request_id"]
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > self._max_header_bytes:
+            await http_problem(_HEADERS_TOO_LARGE, self._said("headers"), request_id)(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "0")
+        if not length.isdecimal() or int(length) > self._max_body_bytes:
+            await http_problem(_TOO_LARGE, self._said("body"), request_id)(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_some() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body_bytes:
+                raise HTTPException(_TOO_LARGE, self._said("body"))
+            return message
+
+        await self._app(scope, receive_some, send)
+
+    def _said(self, what: str) -> str:
+        most = self._max_body_bytes if what == "body" else self._max_header_bytes
+        return f"the {what} of a request may have {most} bytes at most"
