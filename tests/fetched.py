@@ -61,7 +61,7 @@ def server(
     url: str,
     log: Path,
     variables: Mapping[str, str] | None = None,
-    patience_s: float = 30,
+    patience_s: float = 60,
 ) -> Iterator[None]:
     """Run a server for as long as the block; it is there once `url` answers 200."""
     with log.open("wb") as output:

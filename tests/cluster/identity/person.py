@@ -13,6 +13,8 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 DISCOVERY = "/.well-known/openid-configuration"
 MAX_STEPS = 20
+PATIENCE_S = 60.0
+"""What a server that has just started may take on a busy machine."""
 
 
 class Form(HTMLParser):
@@ -34,7 +36,7 @@ class Form(HTMLParser):
 
 async def endpoints(issuer: str) -> dict[str, Any]:
     """Return an issuer's discovery document."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
         return dict((await client.get(issuer + DISCOVERY)).raise_for_status().json())
 
 
@@ -50,6 +52,7 @@ async def log_in(
         code_challenge_method="S256",
         token_endpoint_auth_method="none",
         trust_env=False,
+        timeout=PATIENCE_S,
     ) as application:
         url, _ = application.create_authorization_url(at["authorization_endpoint"], code_verifier=verifier, **asked)
         back = await _browse(url, redirect_uri, typed)
@@ -63,13 +66,13 @@ async def log_in(
 async def client_credentials(issuer: str, client_id: str, secret: str, **asked: str) -> Mapping[str, Any]:
     """Return the tokens of a machine."""
     at = await endpoints(issuer)
-    async with AsyncOAuth2Client(client_id, secret, trust_env=False) as machine:
+    async with AsyncOAuth2Client(client_id, secret, trust_env=False, timeout=PATIENCE_S) as machine:
         return dict(await machine.fetch_token(at["token_endpoint"], grant_type="client_credentials", **asked))
 
 
 async def _browse(url: str, until: str, typed: Mapping[str, str]) -> str:
     """Follow redirects and fill in forms until the browser is sent back to the application; return that address."""
-    async with httpx.AsyncClient(trust_env=False) as browser:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as browser:
         response = await browser.get(url)
         for _ in range(MAX_STEPS):
             for cookie in browser.cookies.jar:

@@ -81,7 +81,7 @@ async def verifier(pool: Pool, identity: Identity, stopwatch: Stopwatch) -> Asyn
         keys_url=f"{pool.endpoint}/{pool.id}/.well-known/jwks.json",
         audiences={"app": [pool.app], "admin": [pool.admin]},
     )
-    async with httpx.AsyncClient(headers=FOR_COGNITO, trust_env=False) as http:
+    async with httpx.AsyncClient(headers=FOR_COGNITO, trust_env=False, timeout=None) as http:
         keys = DiscoveredKeys(issuer, identity, http, stopwatch)
         yield TokenVerifier([Trusted(issuer, keys)], lambda: datetime.now(UTC))
         await keys.close()

@@ -23,7 +23,7 @@ from cluster.identity.errors import BadToken
 from cluster.identity.verifier import TokenVerifier, outside_issuers
 from configs.settings import Identity
 from tests.cluster.identity.documented import example
-from tests.cluster.identity.person import DISCOVERY, client_credentials, endpoints, log_in
+from tests.cluster.identity.person import DISCOVERY, PATIENCE_S, client_credentials, endpoints, log_in
 from tests.fetched import fetched, not_here, run, server
 
 VERSION = "26.7.3"
@@ -55,7 +55,7 @@ class Keycloak:
 
     async def rotate(self) -> None:
         """Make a new signing key that Keycloak prefers from now on."""
-        async with httpx.AsyncClient(trust_env=False, base_url=self.url) as admin:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S, base_url=self.url) as admin:
             form = {"grant_type": "password", "client_id": "admin-cli", **ROOT}
             answer = await admin.post("/realms/master/protocol/openid-connect/token", data=form)
             admin.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
@@ -127,7 +127,7 @@ def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keycloak]:
 @pytest.fixture
 async def verifier(keycloak: Keycloak) -> AsyncIterator[TokenVerifier]:
     issuer = example("keycloak", issuer=keycloak.issuer)
-    settings = Identity(issuers=[issuer], keys_max_age_s=60.0, keys_pause_s=0.001, keys_timeout_s=10.0)
+    settings = Identity(issuers=[issuer], keys_max_age_s=60.0, keys_pause_s=0.001, keys_timeout_s=PATIENCE_S)
     async with outside_issuers(settings) as trusted:
         yield TokenVerifier(trusted, lambda: datetime.now(UTC))
 
@@ -173,7 +173,7 @@ async def test_other_tokens_of_a_login_are_no_access_tokens(
 
 
 async def test_a_token_of_another_realm_is_not_trusted(keycloak: Keycloak, verifier: TokenVerifier) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
         form = {"grant_type": "password", "client_id": "admin-cli", **ROOT}
         answer = await client.post(f"{keycloak.url}/realms/master/protocol/openid-connect/token", data=form)
     with pytest.raises(BadToken, match="not trusted"):
@@ -193,7 +193,7 @@ async def test_the_first_token_of_a_new_key_is_taken(keycloak: Keycloak, verifie
 async def test_the_web_client_gets_no_token_for_a_password_nor_without_pkce(keycloak: Keycloak) -> None:
     """RFC 9700, sections 2.1.1 and 2.4."""
     at = await endpoints(keycloak.issuer)
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
         form = {"grant_type": "password", "client_id": "cloudbay-web", "username": "alice", "password": "any"}
         assert (await client.post(at["token_endpoint"], data=form)).json()["error"] == "unauthorized_client"
         asked = {"client_id": "cloudbay-web", "response_type": "code", "redirect_uri": f"{WEB}/done"}

@@ -14,7 +14,7 @@ from cluster.identity.errors import BadToken
 from cluster.identity.verifier import TokenVerifier, outside_issuers
 from configs.settings import ApiName, Identity
 from tests.cluster.identity.conftest import trusting
-from tests.cluster.identity.person import DISCOVERY, client_credentials, log_in
+from tests.cluster.identity.person import DISCOVERY, PATIENCE_S, client_credentials, log_in
 from tests.fetched import fetched, run, server
 
 PACKAGE = "oidc-provider@9.13.3"
@@ -48,7 +48,7 @@ async def verifier(provider: str) -> AsyncIterator[TokenVerifier]:
         algorithms=["RS256", "ES256", "Ed25519"],
         claims={"roles": "groups", "role_names": {"staff": "support"}},
     )
-    settings = Identity(issuers=[issuer], keys_max_age_s=60.0, keys_pause_s=1.0, keys_timeout_s=5.0)
+    settings = Identity(issuers=[issuer], keys_max_age_s=60.0, keys_pause_s=1.0, keys_timeout_s=PATIENCE_S)
     async with outside_issuers(settings) as trusted:
         yield TokenVerifier(trusted, lambda: datetime.now(UTC))
 
