@@ -21,8 +21,11 @@ async def first_login(settings: Settings, keys: Keys, stores: IdentityStores) ->
     identity = assemble(
         settings, stores, stores.attempts, keys, frozenset(), lambda: datetime.now(UTC), lambda: str(uuid4())
     )
-    issuing = settings.issuer
-    return await identity.prepare(frozenset(issuing.web_redirect_uris), frozenset(issuing.web_logout_uris))
+    try:
+        issuing = settings.issuer
+        return await identity.prepare(frozenset(issuing.web_redirect_uris), frozenset(issuing.web_logout_uris))
+    finally:
+        identity.close()
 
 
 def told(made: NewLogin, settings: Settings) -> str:

@@ -87,6 +87,7 @@ def assemble(
         retention=stores.retention,
         keep_ended=timedelta(days=issuing.keep_ended_days),
         clock=clock,
+        close=passwords.close,
     )
 
 

@@ -53,12 +53,14 @@ class RefusedByRedirect(OAuthError):
 def parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return what was sent by name, without empty values; several `resource` are joined by blanks.
 
-    Raises OAuthError for any other name that comes twice (RFC 6749 section 3.1).
+    Raises OAuthError for any other name that comes twice (RFC 6749 section 3.1), and for what no database can keep.
     """
     found: dict[str, str] = {}
     for name, value in pairs:
         if not value:
             continue
+        if "\0" in name + value:
+            raise OAuthError("invalid_request", "a parameter holds a character that it must not")
         if name in found:
             if name != _REPEATABLE:
                 raise OAuthError("invalid_request", "a parameter was sent more than once")

@@ -48,6 +48,8 @@ class IdentityServices:
     retention: Retention
     keep_ended: timedelta
     clock: Callable[[], datetime]
+    close: Callable[[], None]
+    """Ends the threads that hash."""
 
     async def prepare(self, web_redirect_uris: frozenset[str], web_logout_uris: frozenset[str]) -> NewLogin | None:
         """Make what a platform begins with: the web pages' client, and the first admin if nobody is there."""

@@ -65,10 +65,13 @@ class Cookie:
 
 
 def is_own_page(request: Request, issuer: str) -> bool:
-    """Tell whether a form was posted by one of the issuer's own pages; what is no browser says nothing about it."""
+    """Tell whether a form was posted by one of the issuer's own pages.
+
+    Browsers say so in Sec-Fetch-Site, over plain HTTP only in Origin; what is no browser says neither.
+    """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site is not None and site != "same-origin":
-        return False
+    if site is not None:
+        return site == "same-origin"
     parts = urlsplit(issuer)
     return origin is None or origin == f"{parts.scheme}://{parts.netloc}"
 

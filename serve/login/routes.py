@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
-from actors.errors import CloudBayError, Unavailable
+from actors.errors import BadRequest, CloudBayError, Unavailable
 from cluster.identity.brakes import TooManyAttempts
 from cluster.identity.oauth import BadClient, OAuthError, RefusedByRedirect
 from cluster.identity.signing import NotOurToken
@@ -79,6 +79,8 @@ def _code(error: CloudBayError) -> str:
             return "invalid_token"
         case Unavailable():
             return "temporarily_unavailable"
+        case BadRequest():
+            return "invalid_request"
     return "server_error"
 
 

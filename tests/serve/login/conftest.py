@@ -16,6 +16,8 @@ import pytest
 from authlib.common.security import generate_token
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from fastapi import FastAPI
+from joserfc import jwt
+from joserfc.jwk import KeySet
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -143,6 +145,13 @@ def sent(answer: httpx.Response) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
 
 
+async def claims_of(browser: Browser, token: str) -> tuple[dict[str, object], dict[str, object]]:
+    """Check a token with the published keys, as any resource server does; return its header and claims."""
+    keys = KeySet.import_key_set((await browser.http.get("/oauth2/jwks")).json())
+    found = jwt.decode(token, keys, algorithms=["ES256"])
+    return dict(found.header), found.claims
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -155,7 +164,7 @@ async def identity(
     prefix: str,  # noqa: F811
     clock: Clock,
     tmp_path: Path,
-) -> IdentityServices:
+) -> AsyncIterator[IdentityServices]:
     settings = Settings.load("embedded", env={}, overrides=OVERRIDES)
     stores = identity_stores(engine, Vault({1: b"s" * 32}, 1, b"l" * 32))
     scopes = frozenset({"stations:read", "commands:write"})
@@ -163,7 +172,8 @@ async def identity(
     new_id = lambda: str(uuid4())  # noqa: E731
     made = assemble(settings, stores, ValkeyAttempts(wired, prefix), keys, scopes, clock, new_id)
     await made.clients.register_application("web", "Web", frozenset({CALLBACK}), frozenset({LOGGED_OUT}))
-    return made
+    yield made
+    made.close()
 
 
 @pytest.fixture

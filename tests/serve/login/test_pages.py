@@ -102,6 +102,7 @@ def test_over_https_the_cookie_is_bound_to_the_host() -> None:
         {"Origin": "null"},
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "http://cloudbay.test"},
+        {"Origin": "http://cloudbay.test:8000", "Sec-Fetch-Site": "cross-site"},
     ],
 )
 async def test_a_form_posted_by_a_foreign_page_is_refused(browser: Browser, ann: str, headers: dict[str, str]) -> None:
