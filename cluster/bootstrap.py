@@ -19,9 +19,10 @@ from cluster.audit.spool import Spool
 from cluster.audit.trail import AuditTrail
 from cluster.bearer import OwnTokens
 from cluster.bus.client import make_client, reachable
+from cluster.bus.fanout import Fanout
 from cluster.bus.journal import KINESIS
 from cluster.bus.kinesis import KinesisForwarder, KinesisStream
-from cluster.bus.live import ValkeyLiveBus
+from cluster.bus.live import ValkeyLiveBus, ValkeyLiveLog
 from cluster.bus.outbox import Relay
 from cluster.embedded import EmbeddedPostgres
 from cluster.host import ChargerHost, HostLimits
@@ -239,6 +240,10 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
     vault = await _open_vault(settings, PostgresDataKeys(engine), stack)
     redis = make_client(_redis_url(settings), "api")
     stack.push_async_callback(redis.aclose)
+    watched = settings.live
+    live = Fanout(ValkeyLiveLog(redis), watched.stream_max_events, watched.max_listeners, watched.max_queued)
+    live.start()
+    stack.push_async_callback(live.close)
     directory = make_directory(settings)
     members = RayFleet(directory)
     fleet, gateways = PostgresFleet(engine, settings.hosts.count), PostgresGateways(engine)
@@ -282,6 +287,7 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
         repeats=repeats,
         stats=stats,
         ping_redis=ping_redis,
+        live=live,
         clock=_now,
         new_id=_new_id,
         password_key=keys.password,

@@ -15,6 +15,7 @@ from actors.domain.station import Configuration, Station
 from actors.domain.token import KnownToken
 from cluster.approvals import Approvals
 from cluster.audit.ports import AuditLog, AuditQueries
+from cluster.bus.subscription import Allowed, EventFilter, Subscription
 from cluster.idempotency import Repeats
 from cluster.identity.caller import Caller
 from cluster.store.views import (
@@ -149,6 +150,16 @@ class CallerDirectory(Protocol):
         """Return who a bearer token speaks for. Raises BadToken, Unavailable."""
 
 
+class LiveEvents(Protocol):
+    """What happens now, for any number of listeners."""
+
+    async def subscribe(self, wanted: EventFilter, allowed: Allowed, after: str | None = None) -> Subscription:
+        """Listen from now on, or after the id of an event that was received before.
+
+        Raises BadRequest for an id that is none, Unavailable when the stream cannot be read or too many listen.
+        """
+
+
 class HostDirectory(Protocol):
     """The hosts as the database knows them. Raises Unavailable."""
 
@@ -205,6 +216,7 @@ class ApiServices:
     stats: Callable[[], Awaitable[FleetStats]]
     ping_redis: Callable[[], Awaitable[None]]
     """Raises Unavailable when Redis does not answer."""
+    live: LiveEvents
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
     password_key: bytes = field(repr=False)

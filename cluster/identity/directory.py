@@ -46,7 +46,7 @@ class _Issued(msgspec.Struct):
 
 
 class Callers:
-    """CallerDirectory of one API: keys of machines, tokens of the platform's own issuers by `iss`, then outside ones."""
+    """CallerDirectory of one API: keys of machines, tokens of our own issuers by `iss`, then of outside ones."""
 
     def __init__(
         self, api: ApiName, keys: Reader, own: dict[str, Reader], outside: OutsideTokens, people: KnownPeople

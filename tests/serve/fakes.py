@@ -15,6 +15,7 @@ from actors.domain.transaction import GapReport
 from actors.errors import BadRequest, Changed, Conflict, NotFound, StationOffline, Unavailable
 from cluster.approvals import Approvals
 from cluster.bearer import OwnTokens
+from cluster.bus.fanout import Fanout
 from cluster.idempotency import Repeats
 from cluster.partitions import PartitionMap
 from cluster.services import ApiServices, FleetStats
@@ -42,6 +43,7 @@ from configs.settings import Settings
 from tests.twins.approvals import MemoryApprovals
 from tests.twins.audit import MemoryAudit, MemoryAuditLog
 from tests.twins.idempotency import MemoryClaims
+from tests.twins.live import MemoryLiveLog
 
 T = TypeVar("T")
 
@@ -86,6 +88,7 @@ class MemoryPlatform:
         self.asked_wait_s: list[float] = []
         self.frames_in = 100
         self.at_s = 0.0
+        self.live = Fanout(MemoryLiveLog(), max_kept=1000, max_listeners=100, max_queued=100)
         self.stations_asked: dict[str, object] = {}
         self.transactions_asked: dict[str, object] = {}
         self.closed = False
@@ -107,10 +110,26 @@ class MemoryPlatform:
         lock, kept = timedelta(seconds=60), timedelta(hours=24)
         repeats = Repeats(self.claims, PASSWORD_KEY, lock, kept, self.clock, lambda: str(uuid4()))
         return ApiServices(
-            settings, self, self, self, OwnTokens(TOKEN_KEY), self, self, MemoryAuditLog(), MemoryAudit(),
-            Approvals(MemoryApprovals(), {}, lambda: NOW, lambda: next(ids)), repeats, self.fleet, self.ping,
-            self.clock, lambda: next(ids), PASSWORD_KEY, 0, self.close,
-        )  # fmt: skip
+            settings=settings,
+            queries=self,
+            tokens=self,
+            chargers=self,
+            callers=OwnTokens(TOKEN_KEY),
+            hosts=self,
+            placements=self,
+            audit_log=MemoryAuditLog(),
+            audit=MemoryAudit(),
+            approvals=Approvals(MemoryApprovals(), {}, lambda: NOW, lambda: next(ids)),
+            repeats=repeats,
+            stats=self.fleet,
+            ping_redis=self.ping,
+            live=self.live,
+            clock=self.clock,
+            new_id=lambda: next(ids),
+            password_key=PASSWORD_KEY,
+            generation=0,
+            close=self.close,
+        )
 
     def services_of_tests(self) -> ApiServices:
         """Return the bundle with the settings that tests go by."""
