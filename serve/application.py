@@ -6,23 +6,26 @@ It decides nothing, it only translates. Must not know: which operations there ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache, partial
 from importlib.metadata import version
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
+from pydantic.alias_generators import to_camel
 from starlette.middleware.cors import CORSMiddleware
 
 from cluster.services import ApiServices
 from serve import access, docs
 from serve.context import permitted
+from serve.description import describe
 from serve.etags import ETags
 from serve.hal import HalResponse
 from serve.headers import Deprecated, StandardHeaders
 from serve.idempotency import FirstAnswers, Repeated, repeat
-from serve.limits import Limits
+from serve.limits import Limits, json_only
 from serve.problems import add_problem_handlers
 from serve.requests import Requests
 
@@ -41,37 +44,48 @@ Lists go by pages: follow `next`. Errors are problem documents (RFC 9457).
 """
 
 
-def build(
-    services: ApiServices,
-    prefix: str,
-    title: str,
-    about: str,
-    routers: Iterable[APIRouter],
-    table: Mapping[str, access.Rule],
-    deprecated: Mapping[str, Deprecated] = MappingProxyType({}),
-) -> FastAPI:
-    """Return an application that lives at `prefix`. Raises ValueError for an operation without a rule."""
+class Description(NamedTuple):
+    """What an application is: where it lives, what it is about, its operations, who may do them, which will go."""
+
+    prefix: str
+    title: str
+    about: str
+    routers: Iterable[APIRouter]
+    table: Mapping[str, access.Rule]
+    deprecated: Mapping[str, Deprecated] = MappingProxyType({})
+
+
+def build(services: ApiServices, description: Description) -> FastAPI:
+    """Return an application on these services. Raises ValueError for an operation without a rule."""
+    return furnished(assembled(description), services, description.deprecated)
+
+
+def assembled(description: Description) -> FastAPI:
+    """Return an application without anything behind it: all that describes it. Raises ValueError as `build` does."""
+    prefix, table = description.prefix, description.table
     app = FastAPIOffline(  # its scripts for the documentation page, so that this works without internet
         docs_url=None,
         static_url=docs.STATIC,
-        title=title,
+        title=description.title,
         version=version("cloudbay"),
-        description=about + _ABOUT_ALL,
+        description=description.about + _ABOUT_ALL,
         servers=[{"url": prefix}],
         root_path_in_servers=False,
         redoc_url=None,
         separate_input_output_schemas=False,
         default_response_class=HalResponse,
+        generate_unique_id_function=lambda route: to_camel(route.name),
     )
     app.state.prefix = prefix
     app.state.access = table
-    for router in routers:
-        app.include_router(router, dependencies=[Depends(permitted)])
+    for router in description.routers:
+        app.include_router(router, dependencies=[Depends(permitted), Depends(json_only)])
     access.check(app, table)
-    if unknown := set(deprecated) - set(table):
+    if unknown := set(description.deprecated) - set(table):
         raise ValueError(f"deprecated, and not there: {sorted(unknown)}")
+    app.openapi = cache(partial(describe, app, table, description.deprecated))  # type: ignore[method-assign]
     docs.add_page(app, prefix)
-    return furnished(app, services, deprecated)
+    return app
 
 
 def furnished(

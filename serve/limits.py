@@ -1,4 +1,4 @@
-"""How large a request may be: its body (413) and its headers (431).
+"""What a request may be: how large its body (413) and its headers (431), and that it is JSON (415).
 
 Must not know: which operations there are.
 """
@@ -7,12 +7,28 @@ from __future__ import annotations
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from actors.errors import CloudBayError
 from serve.problems import http_problem
 
 _TOO_LARGE = 413
 _HEADERS_TOO_LARGE = 431
+_JSON = "application/json"
+
+
+class WrongMediaType(CloudBayError):
+    """The body is not of a kind that can be read."""
+
+    http_status = 415
+    title = "Unsupported media type"
+
+
+async def json_only(request: Request) -> None:
+    """Refuse a body that does not say it is JSON. Raises WrongMediaType."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON and await request.body():
+        raise WrongMediaType(f"the body must be {_JSON}, and Content-Type must say so")
 
 
 class Limits:

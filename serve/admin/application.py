@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from cluster.services import ApiServices
 from serve import access, application
 from serve.admin import commands, hosts, placements, restart, root, stations, status, tokens, transactions
+from serve.application import Description
 from serve.headers import Deprecated
 
 PREFIX = "/admin/v1"
@@ -23,9 +24,13 @@ DEPRECATED: Final[Mapping[str, Deprecated]] = {}
 _MODULES = (root, stations, commands, transactions, tokens, status, hosts, restart, placements)
 
 
+DESCRIPTION: Final = Description(
+    PREFIX, "CloudBay admin", _ABOUT, [module.router for module in _MODULES], access.ADMIN, DEPRECATED
+)
+
+
 def build(services: ApiServices) -> FastAPI:
     """Return the application on these services."""
-    routers = [module.router for module in _MODULES]
-    app = application.build(services, PREFIX, "CloudBay admin", _ABOUT, routers, access.ADMIN, DEPRECATED)
+    app = application.build(services, DESCRIPTION)
     app.state.message_rate = status.MessageRate()
     return app

@@ -8,7 +8,7 @@ import pytest
 from cluster.identity.caller import ROLES, Caller, Role
 from serve.access import ADMIN, Rule, check
 from serve.admin import application
-from serve.application import build
+from serve.application import Description, build
 from tests.serve.conftest import bearer
 from tests.serve.fakes import MemoryPlatform
 
@@ -86,4 +86,4 @@ def test_an_application_with_an_operation_that_has_no_rule_does_not_start(platfo
     with pytest.raises(ValueError, match=r"rules of none: \['GET /nothing'\]"):
         check(app, {**ADMIN, "GET /nothing": Rule("x")})
     with pytest.raises(ValueError, match="rules of none"):
-        build(platform.services_of_tests(), "/x", "X", "", [], ADMIN)
+        build(platform.services_of_tests(), Description("/x", "X", "", [], ADMIN))

@@ -14,7 +14,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import Mount, Router
 
-from configs.settings import Settings, SettingsError
+from configs.settings import Settings
+from configs.sources import SettingsError
 from serve import access, application
 from serve.admin import application as admin_application
 from serve.admin import status, tokens
@@ -148,7 +149,9 @@ async def test_an_operation_that_will_go_says_so(platform: MemoryPlatform) -> No
     table = {
         operation: rule for operation, rule in access.ADMIN.items() if "/status" in operation or "/tokens" in operation
     }
-    app = application.build(platform.services_of_tests(), "/admin/v1", "X", "", routers, table, planted)
+    app = application.build(
+        platform.services_of_tests(), application.Description("/admin/v1", "X", "", routers, table, planted)
+    )
     app.state.message_rate = status.MessageRate()
     async with client_of(app) as client:
         told = (await client.get("/admin/v1/status")).headers
@@ -160,4 +163,4 @@ async def test_an_operation_that_will_go_says_so(platform: MemoryPlatform) -> No
         assert "sunset" not in refused.headers
         assert "deprecation" not in (await client.get("/admin/v1/tokens")).headers
     with pytest.raises(ValueError, match="deprecated, and not there"):
-        application.build(platform.services_of_tests(), "/", "X", "", routers, table, {"GET /nothing": goes})
+        application.assembled(application.Description("/", "X", "", routers, table, {"GET /nothing": goes}))
