@@ -136,6 +136,12 @@ def key_file(settings: Settings) -> KeyFile:
     return KeyFile(settings.data_dir / "secrets" / "wrapping.keys")
 
 
+async def make_first_keys(settings: Settings) -> None:
+    """Make the data keys of a new database here, before processes on other machines look for them."""
+    async with open_rotation(settings) as (keys, _):
+        await KeyRing(keys, key_provider(settings), settings.vault.refresh_s, _now).open()
+
+
 async def _open_vault(settings: Settings, keys: DataKeys, stack: AsyncExitStack) -> Vault:
     """Open the vault and keep its keys up to date until the stack is closed."""
     ring = KeyRing(keys, key_provider(settings), settings.vault.refresh_s, _now)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from cluster import runtime
-from cluster.bootstrap import key_provider
+from cluster.bootstrap import key_provider, make_first_keys
 from cluster.embedded import EmbeddedPostgres, EmbeddedValkey
 from cluster.fleet.fleet import Fleet
 from cluster.keys import Keys, load_keys
@@ -108,8 +108,10 @@ async def _databases(settings: Settings, stack: AsyncExitStack, screen: Screen) 
             remark("embedded")
     async with screen.step("schema") as remark:
         applied = await migrate(str(database.url), key_provider(settings))
+        settings = settings.model_copy(update={"database": database, "redis": redis})
+        await make_first_keys(settings)
         remark(f"applied {', '.join(applied)}" if applied else "up to date")
-    return settings.model_copy(update={"database": database, "redis": redis})
+    return settings
 
 
 async def _start(server: ServerProcess, stack: AsyncExitStack) -> str:

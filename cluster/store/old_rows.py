@@ -74,8 +74,8 @@ async def seal_old_rows(connection: AsyncConnection, provider: KeyProvider) -> N
 
 async def _hash_tokens(connection: AsyncConnection, vault: Vault) -> None:
     seen: set[bytes] = set()
-    tokens = (await connection.execute(select(id_tokens.c.token_key, id_tokens.c.id_token))).all()
-    for row in tokens:
+    query = select(id_tokens.c.token_key, id_tokens.c.id_token).order_by(id_tokens.c.created_at, id_tokens.c.token_key)
+    for row in (await connection.execute(query)).all():
         hashed, mine = token_hash(vault, row.id_token.decode()), id_tokens.c.token_key == row.token_key
         # Two spellings of one token, as with blanks around it, are one token now.
         change = delete(id_tokens) if hashed in seen else update(id_tokens).values(token_key=hashed)

@@ -15,6 +15,8 @@ from sqlalchemy import (
     DateTime,
     Integer,
     LargeBinary,
+    SmallInteger,
+    String,
     Text,
     Uuid,
     bindparam,
@@ -45,7 +47,9 @@ TOKEN_GROUP: Final = "id_tokens.group_id"  # noqa: S105
 
 _KEY_TYPES: Final[Mapping[type, type]] = {
     Text: str,
+    String: str,
     Uuid: str,
+    SmallInteger: int,
     Integer: int,
     BigInteger: int,
     DateTime: datetime,

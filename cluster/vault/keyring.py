@@ -36,7 +36,7 @@ class KeyRing:
     async def open(self) -> Vault:
         """Return the vault, once; makes the first keys. Raises Unavailable, SealBroken."""
         stored = await self._keys.all()
-        if not stored:
+        if {key.purpose for key in stored} != {"lookup", "seal"}:
             stored = await self._first()
         await self._unwrap(stored)
         lookup = next(key.key_id for key in stored if key.purpose == "lookup")

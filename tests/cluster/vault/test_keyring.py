@@ -45,6 +45,11 @@ async def test_processes_that_start_together_have_the_same_keys(platform: Platfo
     assert [(key.key_id, key.purpose) for key in await platform.keys.all()] == [(1, "lookup"), (2, "seal")]
 
 
+async def test_a_start_that_was_cut_short_is_completed(platform: Platform) -> None:
+    await platform.keys.add(await made(platform.provider, 1, "lookup", NOON, timedelta()))
+    assert (await platform.process().open()).current == 2
+
+
 async def test_hashes_and_envelopes_have_keys_of_their_own(platform: Platform) -> None:
     await platform.process().open()
     plain = [await platform.provider.unwrap(key.wrapped, key.label) for key in await platform.keys.all()]
