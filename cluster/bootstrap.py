@@ -64,7 +64,7 @@ from configs.settings import Settings
 _HOST_COMMAND_TIMEOUT_S = 8.0
 """Below the gateways' patience with a host, so that a database that hangs ends in a CALLERROR and not in silence."""
 _DEDICATED_POOL_SIZE = 2
-_WAYS_OUT_POOL_SIZE = 2
+_WAYS_OUT_POOL_SIZE = 4
 _REQUEST_WITHIN = timedelta(seconds=30)
 """What a request may take besides the wait that it asked for."""
 _PURGE_EVERY_S = 600.0

@@ -1,1 +1,1 @@
-"""Events on Valkey streams: live ones as they come, business ones from the outbox."""
+"""Events on their ways out: live ones as they come; business ones by outbox and journal, to a stream and Kinesis."""

@@ -111,6 +111,10 @@ class KinesisForwarder:
                         log.warning("Kinesis forwarder waits", extra={"error": str(error)})
                     self._failures += 1
                     worked = False
+                except Exception:
+                    log.exception("Kinesis forwarder failed")
+                    self._failures += 1
+                    worked = False
                 if self._failures or not worked:
                     await asyncio.sleep(self._delay_s())
         finally:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 MAX_EVENTS: Final = 100_000
 """What the stream keeps for consumers that are late."""
+SOURCE: Final = "/facts"
+"""Where the ids of business events are unique."""
 
 
 class WaitingEvent(msgspec.Struct, frozen=True):
@@ -36,13 +38,15 @@ class WaitingEvent(msgspec.Struct, frozen=True):
 
 
 def as_message(event: WaitingEvent) -> bytes:
-    """Return an event as it leaves the platform (JSON), the same for every way out but the stream."""
+    """Return an event as webhooks and Kinesis carry it: with the attributes of CloudEvents 1.0 (JSON format)."""
     return msgspec.json.encode(
         {
+            "specversion": "1.0",
             "id": event.event_id,
+            "source": SOURCE,
             "type": event.kind,
-            "timestamp": event.at,
-            "stationId": event.station_id,
+            "subject": event.station_id,
+            "time": event.at,
             "data": msgspec.Raw(event.data.encode()),
         }
     )

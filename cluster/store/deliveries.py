@@ -6,6 +6,7 @@ is not given back is over at its time. Must not know: HTTP, when a delivery is t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -31,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from actors.errors import CloudBayError
 from cluster.bus.journal import WEBHOOKS
 from cluster.store.engine import reachable
 from cluster.store.journal import move, number, place
@@ -46,6 +48,8 @@ from cluster.store.webhooks import (
 )
 from cluster.webhooks.model import Claim, Delivery, Health, Settled
 from cluster.webhooks.ports import SecretBox, Sight
+
+log = logging.getLogger(__name__)
 
 MAX_TIDIED: Final = 1_000
 """Rows of a kind that one call changes."""
@@ -94,13 +98,14 @@ class PostgresDeliveryQueue:
             subscriptions.c.state == "active", free, awake, select(deliveries.c.id).where(due).exists()
         )
         chosen = chosen.order_by(subscriptions.c.claimed_until.nulls_first()).limit(endpoints)
-        chosen = chosen.with_for_update(skip_locked=True, of=subscriptions)
+        chosen = chosen.with_for_update(skip_locked=True, key_share=True, of=subscriptions)
         taken = update(subscriptions).where(subscriptions.c.id.in_(chosen))
         taken = taken.values(claimed_by=worker, claimed_until=until).returning(*_CLAIMED)
         async with reachable(), self._engine.begin() as connection:
             rows = (await connection.execute(taken)).all()
             found = await _oldest_due(connection, [row.id for row in rows], now, each) if rows else {}
-        return [self._claim(worker, now, until, row, found.get(row.id, [])) for row in rows]
+        claims = (self._claim(worker, now, until, row, found.get(row.id, [])) for row in rows)
+        return [claim for claim in claims if claim is not None]
 
     async def settle(self, settled: Settled) -> None:
         """Store the outcome of an attempt, unless the delivery has begun anew or another worker was faster."""
@@ -168,12 +173,16 @@ class PostgresDeliveryQueue:
         seen = {owner: set(await self._sight.visible(owner, names)) for owner, names in asked.items()}
         return [(row.id, row.position) for row in rows if row.whole_fleet or row.station_id in seen[row.owner]]
 
-    def _claim(self, worker: str, now: datetime, until: datetime, row: Row[Any], found: list[Delivery]) -> Claim:
+    def _claim(self, worker: str, now: datetime, until: datetime, row: Row[Any], found: list[Delivery]) -> Claim | None:
         subscription = made_subscription(row)
         sealed = [row.secret]
         if row.previous_secret is not None and row.rotating_until is not None and now < row.rotating_until:
             sealed.append(row.previous_secret)
-        keys = tuple(self._box.open(secret, secret_context(subscription.id)) for secret in sealed)
+        try:
+            keys = tuple(self._box.open(secret, secret_context(subscription.id)) for secret in sealed)
+        except CloudBayError as error:  # the others are served; this one waits until its claim is over
+            log.error("webhook secret unreadable", extra={"subscription_id": subscription.id, "reason": str(error)})  # noqa: TRY400
+            return None
         health = Health(row.failures, row.failing_since, row.rest_until)
         return Claim(worker, until, subscription, health, keys, tuple(found))
 

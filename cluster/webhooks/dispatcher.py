@@ -86,6 +86,9 @@ class Dispatcher:
                     if not away:
                         log.warning("webhooks wait", extra={"error": str(error)})
                     away, busy = True, False
+                except Exception:
+                    log.exception("webhooks step failed")
+                    busy = False
                 else:
                     away = False
                 if not busy:

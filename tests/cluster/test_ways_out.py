@@ -13,18 +13,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.ports import Unit
 from cluster.bootstrap import start_ways_out
-from cluster.store.charger_store import PostgresChargerStore
-from cluster.store.fleet import PostgresFleet
 from cluster.store.webhooks import PostgresSubscriptions
 from cluster.webhooks.model import Filter, Subscription
 from cluster.webhooks.unsealed import UnsealedBox
 from configs.settings import Settings
+from tests.cluster.bus.facts import fact, tell
 from tests.cluster.bus.kinesis_server import REGION, started
-from tests.cluster.facts import business_event
 from tests.cluster.webhooks.receiver import Receiver, running
-from tests.twins.vault import fixed_vault
 
 NOW = datetime.now(UTC)
 
@@ -39,11 +35,6 @@ def settings(database: str, **more: object) -> Settings:
 async def stack() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as stack:
         yield stack
-
-
-async def tell(engine: AsyncEngine) -> None:
-    store = PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 60))
-    await store.commit([Unit("CP-1", [business_event("A", "CP-1", NOW, number=1)])])
 
 
 async def test_an_event_leaves_by_both_ways(
@@ -61,7 +52,7 @@ async def test_an_event_leaves_by_both_ways(
     kinesis: dict[str, Any] = {"kinesis.stream": name, "kinesis.region": REGION, "kinesis.endpoint_url": server.url}
     async with AsyncExitStack() as host:
         await start_ways_out(settings(database, **kinesis), "h-1", host)
-        await tell(engine)
+        await tell(engine, [fact(number=1)])
         async with asyncio.timeout(20):
             while not receiver.received or not server.numbers(name):  # noqa: ASYNC110 - both are at the other end
                 await asyncio.sleep(0.05)

@@ -58,7 +58,7 @@ class KinesisServer:
     def numbers(self, name: str, station_id: str | None = None) -> list[int]:
         """Return which of the tests' events are on a stream, repeats included."""
         records = self.records(name)
-        return [r["message"]["data"]["number"] for r in records if station_id in (None, r["message"]["stationId"])]
+        return [r["message"]["data"]["number"] for r in records if station_id in (None, r["message"]["subject"])]
 
 
 def started() -> tuple[ThreadedMotoServer, KinesisServer]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
@@ -10,18 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.errors import Fenced
-from actors.ports import Unit
 from cluster.bus.journal import KINESIS, STREAM, WEBHOOKS, Journal
 from cluster.bus.outbox import WaitingEvent
-from cluster.store.charger_store import PostgresChargerStore
-from cluster.store.fleet import PostgresFleet
 from cluster.store.journal import PostgresJournal
 from cluster.store.outbox import PostgresOutbox
-from tests.cluster.facts import business_event
+from tests.cluster.bus.facts import fact, tell
 from tests.twins.journal import MemoryJournal
-from tests.twins.vault import fixed_vault
 
-NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LEASE_S = 60.0
 
 
@@ -37,27 +31,26 @@ async def memory_world() -> World:
     now = [0.0]
     journal = MemoryJournal([KINESIS], lambda: now[0])
 
-    async def tell(kinds: Sequence[str]) -> None:
-        journal.add([WaitingEvent(kind, kind, "CP-1", NOON, "{}") for kind in kinds])
+    async def tell_kinds(kinds: Sequence[str]) -> None:
+        journal.add([fact(kind) for kind in kinds])
 
     async def let_leases_end() -> None:
         now[0] += 2 * LEASE_S
 
-    return World(journal, tell, let_leases_end)
+    return World(journal, tell_kinds, let_leases_end)
 
 
 async def postgres_world(engine: AsyncEngine) -> World:
     journal = PostgresJournal(engine)
     await journal.follow(KINESIS, wanted=True)
-    store = PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 60))
 
-    async def tell(kinds: Sequence[str]) -> None:
-        await store.commit([Unit("CP-1", [business_event(kind, "CP-1", NOON) for kind in kinds])])
+    async def tell_kinds(kinds: Sequence[str]) -> None:
+        await tell(engine, [fact(kind) for kind in kinds])
 
     async def let_leases_end() -> None:
         await run(engine, "UPDATE journal_readers SET lease_until = now() - interval '1 s'")
 
-    return World(journal, tell, let_leases_end)
+    return World(journal, tell_kinds, let_leases_end)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -151,20 +144,17 @@ async def test_a_stream_that_is_away_holds_up_no_other_reader(engine: AsyncEngin
 
 async def test_many_writers_and_numberers_make_one_order_without_a_loss(engine: AsyncEngine) -> None:
     """A reader that is at the end all the time sees every event once, and those of a station in order."""
-    fleet = PostgresFleet(engine)
-    stores = [PostgresChargerStore(engine, fixed_vault(), name, await fleet.join(name, 60)) for name in ("a", "b", "c")]
-    journal, count = PostgresJournal(engine), 25
+    journal, count, stations = PostgresJournal(engine), 25, ["CP-0", "CP-1", "CP-2"]
 
-    async def write(store: PostgresChargerStore, station_id: str) -> None:
+    async def write(station_id: str) -> None:
         for number in range(count):
-            event = business_event("fact", station_id, NOON + timedelta(seconds=number), number=number)
-            await store.commit([Unit(station_id, [event])])
+            await tell(engine, [fact("A", station_id, number)])
 
     async def follow() -> list[WaitingEvent]:
         seen: list[WaitingEvent] = []
         position = 0
         async with asyncio.timeout(60):
-            while len(seen) < count * len(stores):
+            while len(seen) < count * len(stations):
                 for entry in await journal.read(position, 7):
                     position = entry.position
                     seen.append(entry.event)
@@ -172,14 +162,12 @@ async def test_many_writers_and_numberers_make_one_order_without_a_loss(engine: 
 
     async with asyncio.TaskGroup() as group:
         followers = [group.create_task(follow()) for _ in range(2)]
-        for index, store in enumerate(stores):
-            group.create_task(write(store, f"CP-{index}"))
+        for station_id in stations:
+            group.create_task(write(station_id))
     first, second = (task.result() for task in followers)
     assert first == second
-    for index in range(len(stores)):
-        assert [e.at for e in first if e.station_id == f"CP-{index}"] == [
-            NOON + timedelta(seconds=n) for n in range(count)
-        ]
+    for station_id in stations:
+        assert [e for e in first if e.station_id == station_id] == [fact("A", station_id, n) for n in range(count)]
 
 
 async def test_only_the_readers_of_the_platform_are_followed_from_the_start(engine: AsyncEngine) -> None:

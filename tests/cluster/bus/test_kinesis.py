@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import msgspec
@@ -12,20 +11,14 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.errors import Unavailable
-from actors.ports import Unit
 from cluster.bus import kinesis
 from cluster.bus.journal import KINESIS
 from cluster.bus.kinesis import MAX_RECORDS, KinesisForwarder, KinesisStream, Record
 from cluster.bus.outbox import WaitingEvent
-from cluster.store.charger_store import PostgresChargerStore
-from cluster.store.fleet import PostgresFleet
 from cluster.store.journal import PostgresJournal
+from tests.cluster.bus.facts import NOON, fact, tell
 from tests.cluster.bus.kinesis_server import REGION, KinesisServer, Wire, started, wired
-from tests.cluster.facts import business_event
 from tests.twins.journal import MemoryJournal
-from tests.twins.vault import fixed_vault
-
-NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -102,10 +95,12 @@ async def test_an_event_is_a_record_under_its_station(
     (record,) = server.records(stream)
     assert record["key"] == "CP-9"
     assert record["message"] == {
+        "specversion": "1.0",
         "id": "id-7",
+        "source": "/facts",
         "type": "A",
-        "timestamp": "2026-05-04T12:00:00Z",
-        "stationId": "CP-9",
+        "subject": "CP-9",
+        "time": "2026-05-04T12:00:00Z",
         "data": {"number": 7},
     }
     assert journal.positions[KINESIS] == 1
@@ -259,14 +254,12 @@ async def test_many_forwarders_on_the_real_journal_make_one_stream(
 ) -> None:
     journal = PostgresJournal(engine)
     await journal.follow(KINESIS, wanted=True)
-    store = PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 60))
     running = [
         asyncio.create_task(forwarder(PostgresJournal(engine), stream, server.url, f"f{number}").run())
         for number in range(3)
     ]
     for number in range(40):
-        event = business_event("A", f"CP-{number % 4}", NOON + timedelta(seconds=number), number=number)
-        await store.commit([Unit(event.station_id, [event])])
+        await tell(engine, [fact("A", f"CP-{number % 4}", number)])
     async with asyncio.timeout(30):
         while len(set(server.numbers(stream))) < 40:
             await asyncio.sleep(0.05)
@@ -276,7 +269,7 @@ async def test_many_forwarders_on_the_real_journal_make_one_stream(
     await asyncio.gather(*running, return_exceptions=True)
     messages = {record["message"]["id"]: record["message"] for record in server.records(stream)}
     for station in range(4):
-        mine = [m["data"]["number"] for m in messages.values() if m["stationId"] == f"CP-{station}"]
+        mine = [m["data"]["number"] for m in messages.values() if m["subject"] == f"CP-{station}"]
         assert mine == list(range(station, 40, 4))
 
 

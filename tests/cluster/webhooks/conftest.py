@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.domain.records import BusinessEvent
 from actors.domain.station import Station
 from actors.ports import Unit
 from cluster.bus.outbox import WaitingEvent
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.deliveries import PostgresDeliveryQueue
 from cluster.store.fleet import PostgresFleet
-from cluster.store.rows import event_id
 from cluster.store.webhooks import PostgresDeliveryLog, PostgresSubscriptions
 from cluster.webhooks.model import Claim, Delivery, Filter, Subscription
 from cluster.webhooks.ports import DeliveryLog, DeliveryQueue, SubscriptionStore
-from tests.cluster.facts import business_event
-from tests.twins.vault import fixed_vault
+from tests.cluster.bus.facts import NOON, tell
 from tests.twins.webhooks import MemoryDeliveryLog, MemoryDeliveryQueue, MemorySubscriptions, MemoryWebhooks
 
-NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 DAY = timedelta(hours=24)
 
 
@@ -74,7 +69,7 @@ class World:
     subscriptions: SubscriptionStore
     log: DeliveryLog
     queue: DeliveryQueue
-    tell: Callable[[Sequence[BusinessEvent]], Awaitable[None]]
+    tell: Callable[[Sequence[WaitingEvent]], Awaitable[None]]
     locate: Callable[[str, str], Awaitable[None]]
     """Say that a station is at a site."""
     clock: Clock
@@ -91,7 +86,7 @@ class World:
         self.made.append(made)
         return made
 
-    async def happens(self, *events: BusinessEvent) -> None:
+    async def happens(self, *events: WaitingEvent) -> None:
         """Let events come about and be expanded."""
         await self.tell(events)
         await self.queue.expand(self.clock.now, self.clock.now + DAY, 1000)
@@ -106,41 +101,34 @@ class World:
         return (await self.log.page(subscription.id, None, None, 1000)).items[::-1]
 
 
-def event(kind: str = "TransactionStarted", station_id: str = "CP-1", number: int = 0) -> BusinessEvent:
-    """Return an event; another number is another event, a second later."""
-    return business_event(kind, station_id, NOON + timedelta(seconds=number), number=number)
-
-
 def memory_world() -> World:
     """Return the twins."""
     memory, sight = MemoryWebhooks(), Known()
 
-    async def tell(events: Sequence[BusinessEvent]) -> None:
-        for one in events:
-            data = msgspec.json.encode(one.data).decode()
-            memory.waiting.append(WaitingEvent(event_id(one), one.kind, one.station_id, one.at, data))
+    async def tell_all(events: Sequence[WaitingEvent]) -> None:
+        memory.waiting += events
 
     async def locate(station_id: str, site_id: str) -> None:
         memory.sites[station_id] = site_id
 
     log, queue = MemoryDeliveryLog(memory), MemoryDeliveryQueue(memory, sight)
-    return World(MemorySubscriptions(memory), log, queue, tell, locate, Clock(), sight)
+    return World(MemorySubscriptions(memory), log, queue, tell_all, locate, Clock(), sight)
 
 
 async def postgres_world(engine: AsyncEngine) -> World:
     """Return the adapters on an empty database."""
     box, sight = MarkedBox(), Known()
-    store = PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 600))
+    store = PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 600))
 
-    async def tell(events: Sequence[BusinessEvent]) -> None:
-        await store.commit([Unit(one.station_id, [one]) for one in events])
+    async def tell_all(events: Sequence[WaitingEvent]) -> None:
+        await tell(engine, events)
 
     async def locate(station_id: str, site_id: str) -> None:
         await store.commit([Unit(station_id, [Station(station_id, site_id=site_id)])])
 
     queue = PostgresDeliveryQueue(engine, box, sight)
     log = PostgresDeliveryLog(engine)
-    return World(PostgresSubscriptions(engine, box), log, queue, tell, locate, Clock(), sight)
+    return World(PostgresSubscriptions(engine, box), log, queue, tell_all, locate, Clock(), sight)
 
 
 @pytest.fixture(params=["memory", "postgres"])

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.errors import BadRequest, Conflict, NotFound
+from actors.errors import BadRequest, CloudBayError, Conflict, NotFound
 from cluster.webhooks.model import Answer, Claim, Delivery, Filter, Health, Settled, Subscription, Verdict
-from tests.cluster.webhooks.conftest import DAY, NOON, World, event, postgres_world
+from tests.cluster.bus.facts import NOON, fact
+from tests.cluster.webhooks.conftest import DAY, MarkedBox, World, postgres_world
 
 OK = Answer(204)
 
@@ -80,7 +81,7 @@ async def test_a_change_by_who_has_read_an_older_version_is_refused(world: World
 
 async def test_what_is_removed_is_gone_with_its_deliveries(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(event())
+    await world.happens(fact())
     await world.subscriptions.remove(made.id, "ann")
     with pytest.raises(NotFound):
         await world.subscriptions.find(made.id, None)
@@ -100,7 +101,7 @@ async def test_an_event_becomes_a_delivery_of_every_subscription_that_wants_it(w
     of_both = await world.subscribe(Filter(station_ids=("CP-3",), site_ids=("DEPOT",)))
     of_one_thing = await world.subscribe(Filter(kinds=("TransactionEnded",), station_ids=("CP-1",)))
     await world.happens(
-        event("TransactionStarted", "CP-1"), event("TransactionEnded", "CP-2"), event("TransactionStarted", "CP-3")
+        fact("TransactionStarted", "CP-1"), fact("TransactionEnded", "CP-2"), fact("TransactionStarted", "CP-3")
     )
 
     async def stations(subscription: Subscription) -> list[str]:
@@ -118,41 +119,41 @@ async def test_who_is_not_staff_gets_events_of_stations_they_may_see_at_that_tim
     mine = await world.subscribe(owner="ann", whole_fleet=False)
     theirs = await world.subscribe(owner="bob", whole_fleet=False)
     world.sight.stations = {"ann": {"CP-1"}, "bob": {"CP-2"}}
-    await world.happens(event("A", "CP-1"), event("B", "CP-2"), event("C", "CP-3"))
+    await world.happens(fact("A", "CP-1"), fact("B", "CP-2"), fact("C", "CP-3"))
     world.sight.stations = {}
-    await world.happens(event("D", "CP-1"))
+    await world.happens(fact("D", "CP-1"))
     assert (await kinds(world, mine), await kinds(world, theirs)) == (["A"], ["B"])
 
 
 async def test_a_delivery_carries_the_event_whole(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(event("A", "CP-1", 7))
+    await world.happens(fact("A", "CP-1", 7))
     (delivery,) = await world.all_of(made)
     told = delivery.event
     assert (told.kind, told.station_id, told.at) == ("A", "CP-1", NOON + timedelta(seconds=7))
     assert msgspec.json.decode(told.data) == {"number": 7}
-    assert len(told.event_id) == 32
+    assert told.event_id == "A-CP-1-7"
     assert (delivery.state, delivery.attempts, delivery.next_at) == ("waiting", 0, NOON)
     assert delivery.expires_at == NOON + DAY
 
 
 async def test_an_event_that_is_told_again_is_delivered_once(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(event(number=1))
-    await world.happens(event(number=1), event(number=2))
+    await world.happens(fact(number=1))
+    await world.happens(fact(number=1), fact(number=2))
     assert len(await world.all_of(made)) == 2
 
 
 async def test_events_before_a_subscription_are_not_delivered(world: World) -> None:
-    await world.happens(event())
+    await world.happens(fact())
     made = await world.subscribe()
-    await world.happens(event(number=1))
+    await world.happens(fact(number=1))
     assert len(await world.all_of(made)) == 1
 
 
 async def test_events_are_looked_at_in_steps(world: World) -> None:
     made = await world.subscribe()
-    await world.tell([event(number=number) for number in range(5)])
+    await world.tell([fact(number=number) for number in range(5)])
     steps = [await world.queue.expand(NOON, NOON + DAY, 2) for _ in range(4)]
     assert steps == [2, 2, 1, 0]
     assert len(await world.all_of(made)) == 5
@@ -163,7 +164,7 @@ async def test_events_are_looked_at_in_steps(world: World) -> None:
 
 async def test_a_claim_holds_what_is_due_in_order_and_the_keys_to_sign_with(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(*(event(number=number) for number in range(5)))
+    await world.happens(*(fact(number=number) for number in range(5)))
     claim = await only_claim(world, each=3)
     assert claim.subscription == made
     assert claim.keys == (f"secret of {made.id}".encode(),)
@@ -172,7 +173,7 @@ async def test_a_claim_holds_what_is_due_in_order_and_the_keys_to_sign_with(worl
 
 async def test_both_keys_sign_while_a_secret_is_rotated(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(event())
+    await world.happens(fact())
     until = world.clock.now + timedelta(hours=1)
     await world.subscriptions.replace(msgspec.structs.replace(made, version=2, rotating_until=until), 1, b"the new one")
     assert (await only_claim(world)).keys == (b"the new one", f"secret of {made.id}".encode())
@@ -183,7 +184,7 @@ async def test_both_keys_sign_while_a_secret_is_rotated(world: World) -> None:
 async def test_an_endpoint_is_served_by_one_worker_at_a_time(world: World) -> None:
     await world.subscribe()
     await world.subscribe()
-    await world.happens(event())
+    await world.happens(fact())
     mine, others = await world.claim("mine", endpoints=1), await world.claim("other")
     assert [len(mine), len(others)] == [1, 1]
     assert mine[0].subscription.id != others[0].subscription.id
@@ -192,7 +193,7 @@ async def test_an_endpoint_is_served_by_one_worker_at_a_time(world: World) -> No
 
 async def test_the_claims_of_a_dead_worker_come_back(world: World) -> None:
     await world.subscribe()
-    await world.happens(event())
+    await world.happens(fact())
     dead = await only_claim(world, worker="dead", for_s=60)
     world.clock.go_on(seconds=59)
     assert await world.claim("heir") == []
@@ -206,7 +207,7 @@ async def test_the_claims_of_a_dead_worker_come_back(world: World) -> None:
 async def test_who_was_served_the_longest_ago_comes_first(world: World) -> None:
     for _ in range(3):
         await world.subscribe()
-    await world.happens(event())
+    await world.happens(fact())
     served = []
     for _ in range(6):
         claim = await only_claim(world, endpoints=1)
@@ -219,7 +220,7 @@ async def test_who_was_served_the_longest_ago_comes_first(world: World) -> None:
 
 async def test_what_was_settled_is_not_due_until_its_next_attempt(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(event(number=1), event(number=2))
+    await world.happens(fact(number=1), fact(number=2))
     claim = await only_claim(world)
     one, two = claim.deliveries
     await settle(world, one, Verdict("delivered"))
@@ -236,7 +237,7 @@ async def test_what_was_settled_is_not_due_until_its_next_attempt(world: World) 
 
 async def test_the_outcome_of_the_slower_of_two_workers_changes_nothing(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(event())
+    await world.happens(fact())
     (delivery,) = (await only_claim(world)).deliveries
     await settle(world, delivery, Verdict("delivered"))
     await settle(world, delivery, Verdict("dead"), Answer(500))
@@ -245,7 +246,7 @@ async def test_the_outcome_of_the_slower_of_two_workers_changes_nothing(world: W
 
 async def test_an_endpoint_that_rests_is_left_alone(world: World) -> None:
     await world.subscribe()
-    await world.happens(event())
+    await world.happens(fact())
     claim = await only_claim(world)
     until = world.clock.now + timedelta(seconds=30)
     health = Health(3, NOON, until)
@@ -259,11 +260,11 @@ async def test_an_endpoint_that_rests_is_left_alone(world: World) -> None:
 
 async def test_a_paused_endpoint_is_not_served_and_its_events_wait(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(event())
+    await world.happens(fact())
     await world.queue.finish(await only_claim(world), Health(pause="failing"), world.clock.now)
     known = await world.subscriptions.find(made.id, None)
     assert (known.state, known.paused_because) == ("paused", "failing")
-    await world.happens(event(number=1))
+    await world.happens(fact(number=1))
     assert await world.claim() == []
     resumed = msgspec.structs.replace(known, state="active", paused_because=None, version=2)
     await world.subscriptions.replace(resumed, 1)
@@ -272,7 +273,7 @@ async def test_a_paused_endpoint_is_not_served_and_its_events_wait(world: World)
 
 async def test_what_was_learned_of_an_endpoint_before_a_change_is_void(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(event())
+    await world.happens(fact())
     claim = await only_claim(world)
     await world.subscriptions.replace(msgspec.structs.replace(made, url="https://b.example/", version=2), 1)
     rest = world.clock.now + timedelta(hours=1)
@@ -286,7 +287,7 @@ async def test_what_was_learned_of_an_endpoint_before_a_change_is_void(world: Wo
 
 async def test_deliveries_and_dead_letters_are_listed_by_pages_the_newest_first(world: World) -> None:
     made, other = await world.subscribe(), await world.subscribe()
-    await world.happens(*(event(number=number) for number in range(5)))
+    await world.happens(*(fact(number=number) for number in range(5)))
     for delivery in (await world.all_of(made))[1:4]:
         await settle(world, delivery, Verdict("dead"), Answer(500))
     everything = await world.all_of(made)
@@ -299,7 +300,7 @@ async def test_deliveries_and_dead_letters_are_listed_by_pages_the_newest_first(
 
 async def test_a_delivery_of_another_subscription_is_not_found(world: World) -> None:
     made, other = await world.subscribe(), await world.subscribe(Filter(kinds=("Nothing",)))
-    await world.happens(event())
+    await world.happens(fact())
     (delivery,) = await world.all_of(made)
     for name in (delivery.id, "0", "-1", "x", "9" * 30):
         with pytest.raises(NotFound):
@@ -310,7 +311,7 @@ async def test_a_delivery_of_another_subscription_is_not_found(world: World) -> 
 
 async def test_a_replayed_delivery_begins_anew_under_the_same_message_id(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(event())
+    await world.happens(fact())
     claim = await only_claim(world)
     (delivery,) = claim.deliveries
     await settle(world, delivery, Verdict("dead"), Answer(500))
@@ -325,7 +326,7 @@ async def test_a_replayed_delivery_begins_anew_under_the_same_message_id(world: 
 
 async def test_a_range_is_replayed_by_the_time_of_its_events(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(*(event(number=number) for number in range(6)))
+    await world.happens(*(fact(number=number) for number in range(6)))
     deliveries = await world.all_of(made)
     for delivery in deliveries[:5]:
         await settle(world, delivery, Verdict("dead" if delivery is not deliveries[2] else "delivered"))
@@ -340,7 +341,7 @@ async def test_a_range_is_replayed_by_the_time_of_its_events(world: World) -> No
 
 async def test_what_is_over_its_time_is_given_up_and_what_is_old_forgotten(world: World) -> None:
     made = await world.subscribe()
-    await world.happens(event(number=1), event(number=2))
+    await world.happens(fact(number=1), fact(number=2))
     delivered, waiting = await world.all_of(made)
     await settle(world, delivered, Verdict("delivered"))
     world.clock.go_on(hours=24)
@@ -369,7 +370,7 @@ async def test_workers_that_claim_at_once_never_share_an_endpoint(engine: AsyncE
     world = await postgres_world(engine)
     for _ in range(12):
         await world.subscribe()
-    await world.happens(event())
+    await world.happens(fact())
     claims = await asyncio.gather(*(world.claim(f"w{number}", endpoints=5) for number in range(6)))
     taken = [claim.subscription.id for some in claims for claim in some]
     assert len(taken) == len(set(taken))
@@ -380,7 +381,7 @@ async def test_workers_that_claim_at_once_never_share_an_endpoint(engine: AsyncE
 async def test_processes_that_expand_at_once_make_every_delivery_once(engine: AsyncEngine) -> None:
     world = await postgres_world(engine)
     made = await world.subscribe()
-    await world.tell([event(number=number) for number in range(100)])
+    await world.tell([fact(number=number) for number in range(100)])
     for _ in range(30):
         await asyncio.gather(*(world.queue.expand(NOON, NOON + DAY, 7) for _ in range(4)))
     told = [delivery.event.at for delivery in await world.all_of(made)]
@@ -392,7 +393,7 @@ async def test_an_expansion_that_is_cut_off_is_done_again_as_a_whole(engine: Asy
     world = await postgres_world(engine)
     made = await world.subscribe(whole_fleet=False)
     world.sight.stations = {"ann": {"CP-1"}}
-    await world.tell([event()])
+    await world.tell([fact()])
 
     async def ends(owner: str, station_ids: object) -> list[str]:
         raise KeyboardInterrupt
@@ -414,6 +415,23 @@ async def test_secrets_are_stored_sealed(engine: AsyncEngine) -> None:
         row = (await connection.execute(text("SELECT secret, previous_secret FROM webhook_subscriptions"))).one()
     place = b"webhook_subscriptions.secret/sub-0|"
     assert tuple(row) == (place + b"the new one"[::-1], place + b"secret of sub-0"[::-1])
+
+
+async def test_a_secret_that_cannot_be_opened_holds_up_no_other_endpoint(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = await postgres_world(engine)
+    broken, well = await world.subscribe(), await world.subscribe()
+    await world.happens(fact())
+
+    def fails(box: MarkedBox, sealed: bytes, context: str) -> bytes:
+        if broken.id in context:
+            raise CloudBayError("a stored value has been changed")
+        return sealed
+
+    monkeypatch.setattr(MarkedBox, "open", fails)
+    assert [claim.subscription.id for claim in await world.claim()] == [well.id]
+    assert "webhook secret unreadable" in caplog.messages
 
 
 async def test_a_value_that_cannot_be_stored_is_blamed_on_who_gave_it(engine: AsyncEngine) -> None:

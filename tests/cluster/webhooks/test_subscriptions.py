@@ -13,7 +13,8 @@ from cluster.identity.caller import Caller, Role
 from cluster.webhooks.addresses import AddressRules
 from cluster.webhooks.model import Filter, Settled, Verdict
 from cluster.webhooks.subscriptions import MAX_WANTED, UrlRules, WebhookDeliveries, Webhooks
-from tests.cluster.webhooks.conftest import DAY, NOON, World, event
+from tests.cluster.bus.facts import NOON, fact
+from tests.cluster.webhooks.conftest import DAY, World
 from tests.cluster.webhooks.test_stores import OK
 
 URL = "https://a.example/hook"
@@ -47,7 +48,7 @@ async def test_a_subscription_belongs_to_who_makes_it_and_its_secret_is_shown_on
     assert made.wants.kinds == ("A", "B")
     assert await webhooks.find(ANN, made.id) == made
     world.sight.stations = {"ann": {"CP-1"}}
-    await world.happens(event("A"))
+    await world.happens(fact("A"))
     (claim,) = await world.claim()
     assert claim.keys == (base64.b64decode(secret.removeprefix("whsec_")),)
 
@@ -61,7 +62,7 @@ async def test_a_foreign_subscription_does_not_exist(
     world: World, webhooks: Webhooks, deliveries: WebhookDeliveries, who: Caller
 ) -> None:
     made, _ = await webhooks.create(ADMIN, URL, Filter())
-    await world.happens(event())
+    await world.happens(fact())
     (delivery,) = await world.all_of(made)
     refused = [
         webhooks.find(who, made.id),
@@ -84,7 +85,7 @@ async def test_an_auditor_sees_everything_and_changes_nothing(
 ) -> None:
     made, _ = await webhooks.create(ANN, URL, Filter())
     world.sight.stations = {"ann": {"CP-1"}}
-    await world.happens(event())
+    await world.happens(fact())
     assert [one.id for one in (await webhooks.page(AUDITOR)).items] == [made.id]
     (delivery,) = (await deliveries.page(AUDITOR, made.id)).items
     assert await deliveries.find(AUDITOR, made.id, delivery.id) == delivery
@@ -125,7 +126,7 @@ async def test_a_rotated_secret_is_another_and_the_old_one_signs_for_a_day(world
     rotated, second = await webhooks.rotate(ADMIN, made.id)
     assert first != second
     assert (rotated.version, rotated.rotating_until) == (2, NOON + timedelta(hours=24))
-    await world.happens(event())
+    await world.happens(fact())
     (claim,) = await world.claim()
     assert claim.keys == tuple(base64.b64decode(secret.removeprefix("whsec_")) for secret in (second, first))
 
@@ -142,7 +143,7 @@ async def test_dead_letters_of_a_time_are_replayed(
     world: World, webhooks: Webhooks, deliveries: WebhookDeliveries
 ) -> None:
     made, _ = await webhooks.create(ADMIN, URL, Filter())
-    await world.happens(*(event(number=number) for number in range(3)))
+    await world.happens(*(fact(number=number) for number in range(3)))
     for one in await world.all_of(made):
         await world.queue.settle(Settled(one.id, 0, NOON, OK, Verdict("dead")))
     assert len((await deliveries.page(ADMIN, made.id, "dead")).items) == 3
