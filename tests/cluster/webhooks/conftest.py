@@ -19,6 +19,7 @@ from cluster.store.webhooks import PostgresDeliveryLog, PostgresSubscriptions
 from cluster.webhooks.model import Claim, Delivery, Filter, Subscription
 from cluster.webhooks.ports import DeliveryLog, DeliveryQueue, SubscriptionStore
 from tests.cluster.bus.facts import NOON, tell
+from tests.twins.vault import fixed_vault
 from tests.twins.webhooks import MemoryDeliveryLog, MemoryDeliveryQueue, MemorySubscriptions, MemoryWebhooks
 
 DAY = timedelta(hours=24)
@@ -118,7 +119,7 @@ def memory_world() -> World:
 async def postgres_world(engine: AsyncEngine) -> World:
     """Return the adapters on an empty database."""
     box, sight = MarkedBox(), Known()
-    store = PostgresChargerStore(engine, "a", await PostgresFleet(engine).join("a", 600))
+    store = PostgresChargerStore(engine, fixed_vault(), "a", await PostgresFleet(engine).join("a", 600))
 
     async def tell_all(events: Sequence[WaitingEvent]) -> None:
         await tell(engine, events)
