@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Row, delete, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from actors.errors import BadRequest, Conflict, NotFound
+from actors.errors import BadRequest, Changed, Conflict, NotFound
 from cluster.bus.outbox import WaitingEvent
 from cluster.store.engine import blames_content, reachable
 from cluster.store.journal import event_columns
@@ -88,7 +88,7 @@ class PostgresSubscriptions:
             if (await connection.execute(statement)).rowcount == 0:
                 if await connection.scalar(select(subscriptions.c.id).where(this)) is None:
                     raise _unknown()
-                raise Conflict("the webhook subscription has been changed meanwhile; read it again")
+                raise Changed("the webhook subscription has been changed meanwhile; read it again")
 
     async def remove(self, subscription_id: str, owner: str | None) -> None:
         """Forget one with all its deliveries."""

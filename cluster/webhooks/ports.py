@@ -35,7 +35,7 @@ class SubscriptionStore(Protocol):
     async def replace(self, changed: Subscription, expected_version: int, secret: bytes | None = None) -> None:
         """Store a change, and a new secret beside the one that was; the endpoint counts as well again.
 
-        Raises Conflict when it has another version by now, NotFound, BadRequest.
+        Raises Changed when it has another version by now, NotFound, BadRequest.
         """
 
     async def remove(self, subscription_id: str, owner: str | None) -> None:

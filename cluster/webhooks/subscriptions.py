@@ -85,7 +85,7 @@ class Webhooks:
         wants: Filter | None = None,
         state: SubscriptionState | None = None,
     ) -> Subscription:
-        """Change what is given, pause or resume. Raises BadRequest; Conflict when `version` is not the present one.
+        """Change what is given, pause or resume. Raises BadRequest; Changed when `version` is not the present one.
 
         A resumed or changed endpoint is tried at once.
         """
@@ -108,7 +108,7 @@ class Webhooks:
         return changed
 
     async def rotate(self, caller: Caller, subscription_id: str) -> WithSecret:
-        """Make a new secret; for some time requests are signed with both. Raises Conflict."""
+        """Make a new secret; for some time requests are signed with both. Raises Changed."""
         known = await self._store.find(subscription_id, _changed_by(caller))
         now, secret = self._clock(), new_secret()
         changed = msgspec.structs.replace(

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from actors.errors import Conflict, NotFound, Unavailable
+from actors.errors import Changed, Conflict, NotFound, Unavailable
 from cluster.bus.outbox import WaitingEvent
 from cluster.store.deliveries import GRACE
 from cluster.store.views import Page
@@ -86,7 +86,7 @@ class MemorySubscriptions:
     async def replace(self, changed: Subscription, expected_version: int, secret: bytes | None = None) -> None:
         """Store a change."""
         if self._memory.known(changed.id, None).version != expected_version:
-            raise Conflict("the webhook subscription has been changed meanwhile; read it again")
+            raise Changed("the webhook subscription has been changed meanwhile; read it again")
         self._memory.subscriptions[changed.id] = changed
         self._memory.health[changed.id] = Health()
         if secret is not None:
@@ -248,4 +248,5 @@ def paged(found: Sequence[T], cursor: str | None, limit: int) -> Page[T]:
     """Cut a page out of a list; the cursor is how many came before."""
     start = int(cursor or 0)
     more = start + limit < len(found)
-    return Page(list(found[start : start + limit]), str(start + limit) if more else None)
+    previous = None if cursor is None else str(max(start - limit, 0))
+    return Page(list(found[start : start + limit]), str(start + limit) if more else None, previous)

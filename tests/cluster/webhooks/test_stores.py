@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.errors import BadRequest, CloudBayError, Conflict, NotFound
+from actors.errors import BadRequest, Changed, CloudBayError, Conflict, NotFound
 from cluster.webhooks.model import Answer, Claim, Delivery, Filter, Health, Settled, Subscription, Verdict
 from tests.cluster.bus.facts import NOON, fact
 from tests.cluster.webhooks.conftest import DAY, MarkedBox, World, postgres_world
@@ -57,6 +57,7 @@ async def test_subscriptions_are_listed_by_pages_the_newest_first(world: World) 
     rest = await world.subscriptions.page("ann", first.cursor, 2)
     assert [one.id for one in (*first.items, *rest.items)] == [one.id for one in made[::-1]]
     assert rest.cursor is None
+    assert (await world.subscriptions.page("ann", rest.previous, 2)).items == first.items
     assert len((await world.subscriptions.page(None, None, 10)).items) == 4
 
 
@@ -72,7 +73,7 @@ async def test_a_change_by_who_has_read_an_older_version_is_refused(world: World
     made = await world.subscribe()
     changed = msgspec.structs.replace(made, url="https://b.example/", version=2)
     await world.subscriptions.replace(changed, 1)
-    with pytest.raises(Conflict, match="changed meanwhile"):
+    with pytest.raises(Changed, match="changed meanwhile"):
         await world.subscriptions.replace(msgspec.structs.replace(made, version=2), 1)
     assert (await world.subscriptions.find(made.id, None)).url == "https://b.example/"
     with pytest.raises(NotFound):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from actors.errors import BadRequest, Conflict, NotFound
+from actors.errors import BadRequest, Changed, Conflict, NotFound
 from cluster.identity.caller import Caller, Role
 from cluster.webhooks.addresses import AddressRules
 from cluster.webhooks.model import Filter, Settled, Verdict
@@ -109,7 +109,7 @@ async def test_a_change_counts_and_one_on_an_older_version_is_refused(world: Wor
     changed = await webhooks.change(ANN, made.id, 1, wants=Filter(station_ids=("CP-1",)))
     assert (changed.version, changed.url, changed.updated_at) == (2, URL, NOON + timedelta(hours=1))
     assert await webhooks.find(ANN, made.id) == changed
-    with pytest.raises(Conflict):
+    with pytest.raises(Changed):
         await webhooks.change(ANN, made.id, 1, url="https://b.example/")
 
 
