@@ -305,6 +305,7 @@ UNITS = st.lists(
                 transaction(number, f"CP-{number}", seen=seen),
                 event(key, f"tx-{number}", f"CP-{number}", event_type=model),
                 BusinessEvent(f"CP-{number}", NOON, CommandFinished("c", model, "accepted")),
+                Notice(f"CP-{number}", model, NOON, NOON, "d", b"{}"),
             ],
         ),
         st.integers(1, 3),
