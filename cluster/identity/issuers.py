@@ -190,7 +190,6 @@ def _usable_keys(document: bytes) -> tuple[Key, ...]:
 def _usable(data: dict[str, Any]) -> Key | None:
     try:
         key = JWKRegistry.import_key(data)
-        key.check_use("sig")
     except (JoseError, UnsupportedAlgorithm, ValueError, TypeError, KeyError):
         return None
     return None if isinstance(key, RSAKey) and key.raw_value.key_size < MIN_RSA_BITS else key

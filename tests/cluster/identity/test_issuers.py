@@ -286,7 +286,7 @@ def with_entry(key: Key, **entries: object) -> dict[str, Any]:
     "unfit",
     [
         OctKey.import_key(b"k" * 32, {"kid": "odd"}).as_dict(private=True),
-        {"kty": "RSA", "kid": "odd", "e": "AQAB", "n": base64.urlsafe_b64encode(b"\xff" * 128).decode()},
+        {"kty": "RSA", "kid": "odd", "e": "AQAB", "n": base64.urlsafe_b64encode(b"\xff" * 126).decode()},
         with_entry(ECKey.generate_key("P-256"), kid="odd", use="enc"),
         with_entry(EC, kid="odd", x="AA"),
         with_entry(EC, kid="odd", crv="P-999"),
