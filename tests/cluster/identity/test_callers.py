@@ -64,7 +64,7 @@ async def test_the_machine_s_operator_is_no_person_of_the_database_and_has_no_li
         signer(issuer="http://127.0.0.1:8001").access_token(about(), 60),
         signer(keys=make_signing_keys()).access_token(about(), 60),
         signer().access_token(about(roles=frozenset({"king"})), 60),
-        signer().id_token({"sub": "ann", "aud": "app", "client_id": "web", "scope": ""}, 60),
+        signer().id_token({"sub": "ann", "aud": ["app"], "client_id": "web", "scope": ""}, 60),
         signer().access_token(about(), 60)[:-4],
         "",
     ],
