@@ -130,6 +130,16 @@ async def test_a_closed_account_gets_no_more_tokens(browser: Browser, ann: str, 
     assert Form(page.text).alert == "the login name or the password is wrong"
 
 
+async def test_a_login_that_crosses_the_closing_of_its_account_gets_no_tokens(
+    browser: Browser, ann: str, identity: IdentityServices
+) -> None:
+    """Its session begins after the others were ended."""
+    await identity.people.change(ann, UserChange(status="disabled"))
+    _, secret = await identity.sessions.begin(ann, None, None, None)
+    browser.http.cookies.set("cloudbay_session", secret)
+    assert (await browser.token(await browser.authorize())).json()["error"] == "invalid_grant"
+
+
 async def test_roles_taken_away_are_gone_at_once(browser: Browser, ann: str, identity: IdentityServices) -> None:
     tokens = (await browser.token(await browser.log_in("ann", PASSWORD))).json()
     none: frozenset[Role] = frozenset()
