@@ -28,11 +28,12 @@ async def list_keys(settings: Settings) -> None:
 
 async def rotate_keys(settings: Settings, new_wrapping_key: bool) -> None:
     """Rotate, and print how far it is. Raises Unavailable, after which it can be begun again, and SealBroken."""
-    if new_wrapping_key:
-        if settings.vault.provider != "file":
-            raise BadRequest("wrapping keys of AWS KMS are rotated there; for another key set vault.kms_key_id")
-        print(f"new wrapping key file:{key_file(settings).add()}")
-    async with open_rotation(settings) as (_, rotation):
+    if new_wrapping_key and settings.vault.provider != "file":
+        raise BadRequest("wrapping keys of AWS KMS are rotated there; for another key set vault.kms_key_id")
+    async with open_rotation(settings) as (keys, rotation):
+        await keys.all()  # no wrapping key is made for a database that is away
+        if new_wrapping_key:
+            print(f"new wrapping key file:{key_file(settings).add()}")
         key = await rotation.begin()
         print(f"rotating to data key {key.key_id}, which seals from {key.active_at:%H:%M:%S} UTC on", flush=True)
         shown_at = time.monotonic()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from actors.domain.token import KnownToken
-from actors.errors import BadRequest
+from actors.errors import BadRequest, Unavailable
 from cluster.bootstrap import key_provider
 from cluster.key_rotation import list_keys, rotate_keys
 from cluster.store.data_keys import PostgresDataKeys
@@ -59,6 +59,13 @@ async def test_a_wrapping_key_of_aws_is_made_there(settings: Settings) -> None:
     kms = settings.vault.model_copy(update={"provider": "aws-kms", "kms_key_id": "alias/cloudbay"})
     with pytest.raises(BadRequest, match="rotated there"):
         await rotate_keys(settings.model_copy(update={"vault": kms}), new_wrapping_key=True)
+
+
+async def test_no_wrapping_key_is_made_for_a_database_that_is_away(settings: Settings) -> None:
+    away = settings.database.model_copy(update={"url": "postgresql://nobody@/nowhere?host=/nonexistent"})
+    with pytest.raises(Unavailable):
+        await rotate_keys(settings.model_copy(update={"database": away}), new_wrapping_key=True)
+    assert not (settings.data_dir / "secrets").exists()
 
 
 def test_aws_needs_a_key(tmp_path: Path) -> None:
