@@ -170,6 +170,22 @@ async def test_many_writers_and_numberers_make_one_order_without_a_loss(engine: 
         assert [e for e in first if e.station_id == station_id] == [fact("A", station_id, n) for n in range(count)]
 
 
+async def test_while_one_process_numbers_the_others_neither_wait_nor_overtake_it(engine: AsyncEngine) -> None:
+    world = await postgres_world(engine)
+    await world.tell(["a"])
+    async with engine.connect() as slow, slow.begin():
+        # The statements of number(), before its commit.
+        await slow.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": 0x6F7574626F78})
+        moved = (
+            "WITH moved AS (DELETE FROM outbox RETURNING *) INSERT INTO journal (event_id, kind, station_id, at, data) "
+        )
+        await slow.execute(text(moved + "SELECT event_id, kind, station_id, at, data FROM moved"))
+        await world.tell(["b"])
+        async with asyncio.timeout(5):
+            assert await world.journal.read(0, 10) == []
+    assert [entry.event.kind for entry in await world.journal.read(0, 10)] == ["a", "b"]
+
+
 async def test_only_the_readers_of_the_platform_are_followed_from_the_start(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         found = (await connection.execute(text("SELECT reader FROM journal_readers ORDER BY reader"))).scalars()

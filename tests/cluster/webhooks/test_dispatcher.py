@@ -205,19 +205,22 @@ async def test_an_endpoint_that_hangs_holds_up_no_other(world: World, opened: Op
 async def test_an_endpoint_gets_few_requests_at_the_same_time(world: World, opened: Open) -> None:
     receiver = await opened()
     await subscribed(world, receiver)
-    now, most = 0, 0
+    now, most, full = 0, 0, asyncio.Event()
 
     async def counts(request: Request) -> Response:
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.02)
+        if now == LIMITS.lanes:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.05)  # one more would come now
         now -= 1
         return Response(status_code=204)
 
     receiver.behaves = counts
     await world.happens(*(fact(number=number, station_id=f"CP-{number}") for number in range(20)))
-    await dispatcher(world).deliver()
+    await dispatcher(world, replace(LIMITS, timeout_s=60)).deliver()
     assert most == LIMITS.lanes
     assert len(receiver.received) == 20
 
