@@ -12,9 +12,9 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actors.errors import BadRequest
 from serve.hal import HalResponse
 
+IF_MATCH: Final = r'^(\*|(W/)?"[!#-~]*")$'
 _TAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 _KEPT: Final = ("content-type", "content-length")  # of what is not sent
 
@@ -25,13 +25,9 @@ def quoted(tag: str) -> str:
 
 
 def expected(if_match: str | None) -> str | None:
-    """Return the tag that an If-Match asks for, None if any will do. Raises BadRequest."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    tags = _TAG.fullmatch(if_match.strip())
-    if tags is None:
-        raise BadRequest('If-Match: one quoted ETag is expected, like "0123abcd"')
-    return tags[1]
+    """Return the tag that an If-Match of the pattern IF_MATCH asks for, None if any will do."""
+    tag = None if if_match is None else _TAG.fullmatch(if_match)
+    return None if tag is None else tag[1]
 
 
 class ETags:

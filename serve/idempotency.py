@@ -16,16 +16,15 @@ from fastapi import Depends, Header, Request, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actors.errors import BadRequest
 from cluster.idempotency import Attempt, FirstAnswer, Repeats
 from cluster.identity.caller import Caller
 from cluster.services import ApiServices
 from serve.context import caller
 
 _HEADER: Final = "idempotency-key"
-_STRING: Final = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')  # RFC 9651 section 3.3.3
-_BARE: Final = re.compile(r"[!#-\[\]-~]+")
-_MAX_LENGTH: Final = 255
+_QUOTED: Final = r'"([ !#-\[\]-~]|\\["\\])+"'  # RFC 9651 section 3.3.3
+_BARE: Final = r"[!#-\[\]-~]+"
+_ESCAPED: Final = re.compile(r"\\(.)")
 _KEPT: Final = ("cache-control", "content-type", "etag", "location", "preference-applied")
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
@@ -46,12 +45,15 @@ async def once(
         str | None,
         Header(
             alias="Idempotency-Key",
+            pattern=f"^({_QUOTED}|{_BARE})$",
+            max_length=255,
+            examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
             description="Made anew for each request, the same one when it is repeated: then the first answer is "
-            'repeated too. In double quotes, a UUID is good: `"8e03978e-40d5-43dd-bc93-6894a57f9324"`.',
+            "repeated too. A string in double quotes, best a UUID.",
         ),
     ] = None,
 ) -> None:
-    """Claim the key of a request. Raises Repeated, KeyReused, UnderWay, BadRequest, Unavailable."""
+    """Claim the key of a request. Raises Repeated, KeyReused, UnderWay, Unavailable."""
     if key is None:
         return
     services: ApiServices = request.app.state.services
@@ -65,14 +67,8 @@ Once: Final = Depends(once)
 
 
 def parsed(header: str) -> str:
-    """Return the key: a string in double quotes (RFC 9651) or, as many send it, without. Raises BadRequest."""
-    quoted = _STRING.fullmatch(header.strip())
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else header.strip()
-    if not 1 <= len(key) <= _MAX_LENGTH or not (quoted or _BARE.fullmatch(key)):
-        raise BadRequest(
-            f"Idempotency-Key: 1 to {_MAX_LENGTH} printable ASCII characters in double quotes are expected"
-        )
-    return key
+    """Return the key that a header spells: a string in double quotes or, as many send it, without."""
+    return _ESCAPED.sub(r"\1", header[1:-1]) if header.startswith('"') else header
 
 
 async def _fingerprint(request: Request) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -75,15 +76,31 @@ async def _ours(request: Request, error: Exception) -> Problem:
 
 async def _validation(request: Request, error: Exception) -> Problem:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
-    faults = [_fault(found["loc"], found["msg"]) for found in error.errors()]
+    return _invalid([_fault(found["loc"], found["msg"]) for found in error.errors()], _request_id(request))
+
+
+def _invalid(faults: list[Fault], request_id: str) -> Problem:
     detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
-    return Problem("invalid-request", "Invalid request", 422, detail, _request_id(request), faults)
+    return Problem("invalid-request", "Invalid request", 422, detail, request_id, faults)
 
 
 async def _http(request: Request, error: Exception) -> Problem:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that cannot be decoded
+        fault = _fault(("body",), "it cannot be read as JSON")
+        return _invalid([fault], _request_id(request))
     headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers |= _allow(request)
     return http_problem(error.status_code, str(error.detail), _request_id(request), headers)
+
+
+def _allow(request: Request) -> dict[str, str]:
+    """Name all methods of an address; the router knows those of its first route alone (RFC 9110 section 15.5.6)."""
+    path = getattr(request.scope.get("route"), "path", None)
+    operations: Iterable[str] = getattr(request.app.state, "access", ())
+    methods = [operation.partition(" ")[0] for operation in operations if operation.endswith(f" {path}")]
+    return {"Allow": ", ".join(sorted(methods))} if methods else {}
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> Fault:

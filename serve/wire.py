@@ -5,8 +5,24 @@ Must not know: endpoints.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import re
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
+
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
+
+
+def _spelled(value: object) -> object:
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _MOMENT.match(value)):
+        raise ValueError("a date and time with its offset is expected, like 2026-05-04T12:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_spelled)]
+"""A moment as RFC 3339 spells it: numbers of seconds are none."""
 
 
 class Wire(BaseModel):

@@ -21,6 +21,7 @@ from serve.preferences import preferred_wait_s
 router = APIRouter(prefix="/stations/{station_id}/commands", tags=["commands"])
 
 _ALL = "GET /stations/{station_id}/commands"
+_WAIT = "`wait=N`: answer in place if done in N seconds (RFC 7240)."
 _ONE = "GET /stations/{station_id}/commands/{command_id}"
 
 
@@ -43,7 +44,7 @@ async def give_command(
     asked: CommandAsked,
     asking: Asking,
     response: Response,
-    prefer: Annotated[str, Header(description="`wait=N`: answer in place if done in N seconds (RFC 7240).")] = "",
+    prefer: Annotated[str, Header(alias="Prefer", description=_WAIT)] = "",
 ) -> dict[str, object]:
     """Queue a command. 202 with its Location; 200 when it has finished within `Prefer: wait=N`."""
     services, now = asking.services, asking.services.clock()

@@ -30,7 +30,7 @@ from serve.admin.wire import (
     VariableOut,
 )
 from serve.context import Asking, Context
-from serve.etags import expected, quoted
+from serve.etags import IF_MATCH, expected, quoted
 from serve.hal import Link, ListOf, present
 from serve.headers import NO_STORE
 from serve.idempotency import Once
@@ -41,7 +41,12 @@ router = APIRouter(prefix="/stations", tags=["stations"])
 FILTERS = "connected,registration,site,q,sort,limit"
 _ONE = "GET /stations/{station_id}"
 _CONFIGURATION = "GET /stations/{station_id}/configuration"
-_IfMatch = Annotated[str | None, Header(description="The ETag of the configuration that is to be changed.")]
+_IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match", pattern=IF_MATCH, examples=['"0123abcd"'], description="The ETag of what is to be changed."
+    ),
+]
 
 
 @router.get("", response_model=ListOf[StationSummaryOut])

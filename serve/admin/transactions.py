@@ -6,13 +6,13 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from cluster.store.views import TransactionSummary
 from serve.admin.wire import MeterValuesOut, TransactionOut, TransactionSummaryOut
 from serve.context import Asking, Context
 from serve.hal import ListOf, present
 from serve.pages import Cursor, Limit, listed
+from serve.wire import Moment
 
 router = APIRouter(prefix="/transactions", tags=["transactions"])
 
@@ -26,8 +26,8 @@ async def list_transactions(
     asking: Asking,
     station: Annotated[str | None, Query(description="A station's id.")] = None,
     is_open: Annotated[bool | None, Query(alias="open", description="Whether it still runs.")] = None,
-    began_from: Annotated[AwareDatetime | None, Query(alias="from", description="Began at or after.")] = None,
-    began_before: Annotated[AwareDatetime | None, Query(alias="to", description="Began before.")] = None,
+    began_from: Annotated[Moment | None, Query(alias="from", description="Began at or after.")] = None,
+    began_before: Annotated[Moment | None, Query(alias="to", description="Began before.")] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> dict[str, object]:

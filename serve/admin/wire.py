@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from cluster.store.views import MemberState, PlacementKind
 from serve.hal import Item, Resource
-from serve.wire import Asked, Wire
+from serve.wire import Asked, Moment, Wire
 
 Registration = Literal["Accepted", "Pending", "Rejected"]
 Validation = Literal["tolerant", "strict"]
@@ -239,7 +239,7 @@ class TokenBase(Wire):
     """What is known of an id token."""
 
     status: Literal["Accepted", "Blocked", "Expired", "Invalid"] = "Accepted"
-    valid_until: AwareDatetime | None = None
+    valid_until: Moment | None = None
     group_id: str | None = None
     master_pass: bool = Field(default=False, description="Stops the transactions of its group, starts none.")
     concurrent: bool = Field(default=True, description="May charge at several places at once.")

@@ -16,6 +16,11 @@ from tests.serve.fakes import NOW, TOKEN_KEY, MemoryPlatform, a_transaction
 
 @pytest.fixture
 def platform() -> MemoryPlatform:
+    """Return a platform with some content."""
+    return furnished_platform()
+
+
+def furnished_platform() -> MemoryPlatform:
     """One station that charges and one that is offline; a finished and a running transaction."""
     platform = MemoryPlatform()
     platform.known = {

@@ -328,6 +328,8 @@ async def _at_once() -> None:
 
 
 def _page(found: Sequence[T], cursor: str | None, limit: int) -> Page[T]:
+    if cursor is not None and not cursor.isdecimal():
+        raise BadRequest("the cursor is not one that a page of this list has given")
     start = int(cursor or 0)
     more = start + limit < len(found)
     before = str(max(0, start - limit)) if start else None

@@ -152,16 +152,17 @@ async def test_a_restart_that_is_repeated_is_one(admin: httpx.AsyncClient, platf
         assert (answer.status_code, answer.json()["generation"]) == (202, 1)
 
 
-@pytest.mark.parametrize(
-    ("header", "key"),
-    [('"a b"', "a b"), (r'"a\"b\\c"', r'a"b\c'), ("plain", "plain"), (' "x" ', "x"), (f'"{"k" * 255}"', "k" * 255)],
-)  # fmt: skip
+@pytest.mark.parametrize(("header", "key"), [('"a b"', "a b"), (r'"a\"b\\c"', r'a"b\c'), ("plain", "plain")])
 def test_a_key_is_a_string_of_structured_fields(header: str, key: str) -> None:
     """RFC 9651 section 3.3.3; the quotes may be missing."""
     assert parsed(header) == key
 
 
-@pytest.mark.parametrize("header", ["", '""', '"a', 'a"b', "two words", '"é"', '"' + "k" * 256 + '"', r'"a\b"'])
-def test_what_is_no_key(header: str) -> None:
-    with pytest.raises(BadRequest):
-        parsed(header)
+@pytest.mark.parametrize(
+    "header", ["", '""', '"a', 'a"b', "two words", '"é"', f'"{"k" * 254}"', r'"a\b"', '"a";b=1', '"a"\t']
+)
+async def test_what_is_no_key(admin: httpx.AsyncClient, platform: MemoryPlatform, header: str) -> None:
+    answer = await admin.post(COMMANDS, json=RESET, headers={"Idempotency-Key": header.encode()})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
+    assert platform.queue == {}

@@ -31,10 +31,49 @@ async def test_every_wrong_field_is_named(admin: httpx.AsyncClient) -> None:
     assert "deadlineS" in answer.json()["detail"]
 
 
-async def test_a_body_that_is_no_json(admin: httpx.AsyncClient) -> None:
-    answer = await admin.post(COMMANDS, content=b"{", headers={"Content-Type": "application/json"})
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 5000], ids=["cut off", "no UTF-8", "deep", "a huge number"]
+)
+async def test_a_body_that_is_no_json(admin: httpx.AsyncClient, content: bytes) -> None:
+    answer = await admin.post(COMMANDS, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:cloudbay:problem:invalid-request"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "application/jsonx", None])
+async def test_a_body_that_does_not_say_it_is_json(admin: httpx.AsyncClient, content_type: str | None) -> None:
+    """RFC 9110 section 15.5.16."""
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    answer = await admin.post(COMMANDS, content=b'{"action": "Reset"}', headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (415, "urn:cloudbay:problem:wrong-media-type")
+    spelled = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert (await admin.post(COMMANDS, content=b'{"action": "Reset"}', headers=spelled)).status_code == 202
+    assert (await admin.post("/admin/v1/restart", headers=headers)).status_code == 202, "nothing that could be wrong"
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/admin/v1/stations", "GET, POST"),
+        ("/admin/v1/stations/CP-1/configuration", "GET, PATCH"),
+        ("/admin/v1/placements/site/A", "DELETE, PUT"),
+        ("/healthz", "GET"),
+    ],
+)
+async def test_what_may_be_done_instead_is_told(admin: httpx.AsyncClient, path: str, methods: str) -> None:
+    """RFC 9110 section 15.5.6: all methods, not only those of the first route."""
+    answer = await admin.request("OPTIONS", path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
+async def test_a_moment_is_no_number(admin: httpx.AsyncClient) -> None:
+    """RFC 3339: some parsers take `0.5` for half a second after midnight of 1970."""
+    for moment in ("0.5", "1700000000", "2026-05-04", "2026-05-04T12:00:00"):
+        assert (await admin.get("/admin/v1/transactions", params={"to": moment})).status_code == 422
+        answer = await admin.post("/admin/v1/tokens", json={"idToken": "AA", "validUntil": moment})
+        assert answer.status_code == 422
+    assert (await admin.get("/admin/v1/transactions", params={"to": "2026-05-04T12:00:00+02:00"})).status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("PUT", "/admin/v1/stations", 405)])
