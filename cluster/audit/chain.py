@@ -36,8 +36,8 @@ class Head(NamedTuple):
         try:
             head = cls(int(seq), bytes.fromhex(digest))
         except ValueError:
-            head = EMPTY
-        if head.seq < 1 or len(head.hash) != _HASH_BYTES:
+            head = cls(-1, b"")
+        if head != EMPTY and (head.seq < 1 or len(head.hash) != _HASH_BYTES):
             raise BadRequest(f"{text!r} is no anchor; one looks like 17:9f86d0... as `cloudbay audit head` prints it")
         return head
 
@@ -89,7 +89,7 @@ class Verifier:
     """Takes the entries in the order of their places, then the head; says what is wrong as soon as it shows."""
 
     def __init__(self, anchors: Sequence[Head] = ()) -> None:
-        self._anchors = {anchor.seq: anchor.hash for anchor in anchors}
+        self._anchors = {anchor.seq: anchor.hash for anchor in anchors if anchor != EMPTY}
         self._before = EMPTY
         self._last = EMPTY
         self._blamed: int | None = None

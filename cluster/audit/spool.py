@@ -85,9 +85,17 @@ class Spool:
         segment.size += len(data)
 
     def read(self, limit: int) -> list[bytes]:
-        """Return the oldest records, at most `limit`, of one file; the same ones again until `forget`."""
+        """Return the oldest records, at most `limit`, of one file; the same ones again until `forget`.
+
+        Raises OSError.
+        """
         for segment in list(self._segments):
-            records, end = _records(segment, limit)
+            try:
+                records, end = _records(segment, limit)
+            except FileNotFoundError:
+                log.error("spooled records are gone", extra={"file": str(segment.path), "bytes": segment.waiting})  # noqa: TRY400
+                self._let_go(segment)
+                continue
             if records:
                 self._lent = segment, end
                 return records
@@ -186,15 +194,18 @@ class Spool:
 
     def _drop(self, segment: _Segment) -> None:
         segment.path.unlink(missing_ok=True)
-        self._segments.remove(segment)
+        self._let_go(segment)
 
     def _set_aside(self, segment: _Segment) -> None:
-        if self._active is not None and segment is self._active[0]:
-            self._end_active()
         aside = self._folder / (segment.path.name + _DAMAGED)
         segment.path.rename(aside)
-        self._segments.remove(segment)
+        self._let_go(segment)
         log.error("spooled records cannot be read", extra={"file": str(aside), "bytes": segment.waiting})
+
+    def _let_go(self, segment: _Segment) -> None:
+        if self._active is not None and segment is self._active[0]:
+            self._end_active()
+        self._segments.remove(segment)
 
 
 def _records(segment: _Segment, limit: int) -> tuple[list[bytes], int]:

@@ -41,6 +41,7 @@ _CANNOT: Final = "the audit log cannot be written now"
 
 class _Queued(NamedTuple):
     entry: Entry
+    record: bytes
     done: asyncio.Future[None] | None
 
 
@@ -102,7 +103,7 @@ class AuditTrail:
         if len(self._queue) >= 2 * self._max_queued:
             raise Unavailable(_CANNOT)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Queued(entry, done))
+        self._queue.append(_Queued(entry, canonical(entry), done))
         self._due.set()
         await done
 
@@ -111,7 +112,7 @@ class AuditTrail:
         if len(self._queue) >= self._max_queued:
             await self.record(entry)
         else:
-            self._queue.append(_Queued(entry, None))
+            self._queue.append(_Queued(entry, canonical(entry), None))
             self._wake_in(self._note_s)
 
     def status(self) -> AuditStatus:
@@ -150,13 +151,13 @@ class AuditTrail:
     async def _kept(self, batch: Sequence[_Queued]) -> bool:
         """Make a batch durable; else it stays queued, and those who wait for it learn that it is not."""
         try:
-            await self._on_disk(self._spool.append, [canonical(queued.entry) for queued in batch])
+            await self._on_disk(self._spool.append, [queued.record for queued in batch])
         except OSError as error:
             self._spool_failures += 1
             log.error("audit entries cannot be spooled", extra={"error": str(error)})  # noqa: TRY400 - disk full, mostly
             if not await self._kept_without_disk([queued.entry for queued in batch]):
                 _settle(batch, Unavailable(_CANNOT))
-                self._queue.extendleft(_Queued(queued.entry, None) for queued in reversed(batch))
+                self._queue.extendleft(queued._replace(done=None) for queued in reversed(batch))
                 self._wake_in(RETRY_S)
                 return False
         else:
@@ -202,7 +203,11 @@ class AuditTrail:
 
     async def _move(self) -> int:
         """Move some entries from the spool to the store; return how many, 0 when there are none or it is away."""
-        records = await self._on_disk(self._spool.read, MAX_BATCH)
+        try:
+            records = await self._on_disk(self._spool.read, MAX_BATCH)
+        except OSError as error:
+            self._alarm(error)
+            return 0
         try:
             entries = [decode(record) for record in records]
         except msgspec.MsgspecError:
@@ -217,20 +222,24 @@ class AuditTrail:
     async def _into_store(self, entries: Sequence[Entry]) -> bool:
         try:
             self._stored += await self._store.append(entries)
-        except Exception as error:  # whatever it is, the entries stay where they are
-            if self._away_since is None:
-                self._away_since = self._monotonic()
-                unexpected = None if isinstance(error, Unavailable) else error
-                log.error("audit entries wait for the database", extra={"error": str(error)}, exc_info=unexpected)  # noqa: TRY400
+        except Exception as error:  # noqa: BLE001 - whatever it is, the entries stay where they are
+            self._alarm(error)
             return False
         if self._away_since is not None:
             log.warning("audit entries reach the database again", extra={"bytes": self._spool.waiting_bytes})
             self._away_since = None
         return True
 
+    def _alarm(self, error: Exception) -> None:
+        """Say once in an outage that entries stay in the spool."""
+        if self._away_since is None:
+            self._away_since = self._monotonic()
+            unexpected = None if isinstance(error, Unavailable) else error
+            log.error("audit entries wait for the database", extra={"error": str(error)}, exc_info=unexpected)
+
 
 def _settle(batch: Sequence[_Queued], error: Exception | None) -> None:
-    for _, done in batch:
+    for _, _, done in batch:
         if done is None or done.done():  # its request is gone
             continue
         if error is None:

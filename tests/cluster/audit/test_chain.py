@@ -150,9 +150,10 @@ def test_a_chain_made_anew_is_found_by_an_anchor() -> None:
 
 def test_an_anchor_is_read_back_from_its_text() -> None:
     assert Head.parse(f" {HEAD}\n") == HEAD
+    assert verified(WHOLE, HEAD, Head.parse(str(EMPTY))) == [], "the head of an empty chain holds for every chain"
 
 
-@pytest.mark.parametrize("text", ["", "12", "x:00", "12:zz", "12:00", f"0:{'00' * 32}", f"-1:{'00' * 32}"])
+@pytest.mark.parametrize("text", ["", "12", "x:00", "12:zz", "12:00", f"0:{'01' * 32}", f"-1:{'00' * 32}"])
 def test_what_is_no_anchor_is_refused(text: str) -> None:
     with pytest.raises(BadRequest, match="anchor"):
         Head.parse(text)

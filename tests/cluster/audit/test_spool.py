@@ -128,6 +128,19 @@ def test_a_file_that_cannot_be_read_to_its_end_is_kept_aside_and_told(
     assert "cannot be read" in caplog.text
 
 
+def test_a_file_that_somebody_has_deleted_is_told_and_does_not_hold_up_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path)
+    spool.append([b"deleted"])
+    (file,) = tmp_path.rglob("*.spool")
+    file.unlink()
+    assert all_of(spool) == []
+    assert "are gone" in caplog.text
+    spool.append([b"next"])
+    assert all_of(spool) == [b"next"]
+
+
 def failing(times: int) -> Callable[[int], None]:
     left = iter(range(times))
 
