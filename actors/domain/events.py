@@ -22,6 +22,7 @@ EvseId = Annotated[int, msgspec.Meta(description="0 stands for the whole station
 EnergyWh = Annotated[float, msgspec.Meta(description="Energy since the start of the transaction, in Wh.")]
 PowerW = Annotated[float, msgspec.Meta(description="Power drawn from the grid, in W.")]
 SocPercent = Annotated[float, msgspec.Meta(description="State of charge of the car, in percent.")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Offline = Annotated[bool, msgspec.Meta(description="The station was offline when it happened and tells it late.")]
 
 
@@ -74,7 +75,7 @@ class ConnectorStatusChanged(Fact, frozen=True):
     evse_id: EvseId
     connector_id: int
     status: Annotated[str, msgspec.Meta(examples=["Available", "Occupied", "Faulted"])]
-    at: Annotated[datetime, msgspec.Meta(description="Since when, by the station's clock where it can be believed.")]
+    at: Annotated[Moment, msgspec.Meta(description="Since when, by the station's clock where it can be believed.")]
 
 
 class TransactionStarted(Fact, frozen=True):
@@ -85,7 +86,7 @@ class TransactionStarted(Fact, frozen=True):
     offline: Offline
     evse_id: EvseId | None
     connector_id: int | None
-    started_at: datetime
+    started_at: Moment
 
 
 class TransactionUpdated(Tick, frozen=True):
@@ -106,7 +107,7 @@ class TransactionEnded(Fact, frozen=True):
     transaction: Platform
     transaction_id: Wire
     offline: Offline
-    ended_at: datetime
+    ended_at: Moment
     energy_wh: EnergyWh
     complete: Annotated[bool, msgspec.Meta(description="False while messages of the transaction are missing.")]
     stopped_reason: str | None
@@ -120,7 +121,7 @@ class MeterValues(Tick, frozen=True):
     """Meter values outside a transaction (J01)."""
 
     evse_id: EvseId
-    at: datetime
+    at: Moment
     register_wh: Annotated[float, msgspec.Meta(description="The energy register as the meter shows it, in Wh.")] | None
     power_w: PowerW | None
     soc_percent: SocPercent | None
@@ -138,7 +139,7 @@ class SecurityEvent(Fact, frozen=True):
     """The station has reported a security event (A04)."""
 
     type: Annotated[str, msgspec.Meta(examples=["TamperDetectionActivated"])]
-    at: Annotated[datetime, msgspec.Meta(description="When, by the station's clock.")]
+    at: Annotated[Moment, msgspec.Meta(description="When, by the station's clock.")]
 
 
 class ReportCompleted(Fact, frozen=True):
@@ -185,7 +186,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: Annotated[str, msgspec.Meta(description="Where it is from; ids of different sources do not compare.")]
     type: str
     subject: Annotated[str, msgspec.Meta(description="The station's id.")]
-    time: Annotated[datetime, msgspec.Meta(description="When the platform took note of it.")]
+    time: Annotated[Moment, msgspec.Meta(description="When the platform took note of it.")]
     dataschema: str | None = None
     data: msgspec.Raw
 

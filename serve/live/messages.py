@@ -5,7 +5,7 @@ Must not know: how the messages are framed.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 
@@ -53,8 +53,6 @@ class ChangeFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     filter: EventFilter
 
-
-NOTES: Final = (GapNote, Heartbeat, Closed, FilterChanged, FilterRefused)
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 parse_change = msgspec.json.Decoder(ChangeFilter).decode
