@@ -18,7 +18,7 @@ from joserfc.jwk import OctKey
 from cluster.identity.caller import Caller, Role
 from cluster.identity.errors import BadToken
 
-_ISSUER: Final = "cloudbay"
+OWN_ISSUER: Final = "cloudbay"
 
 
 class _Claims(msgspec.Struct):
@@ -42,7 +42,7 @@ class OwnTokens:
 def mint(key: bytes, roles: Collection[Role], life_s: int, subject: str = "cli") -> str:
     """Return a token for a caller with these roles that is good for `life_s` seconds from now."""
     now = int(time.time())
-    claims = {"iss": _ISSUER, "sub": subject, "roles": sorted(roles), "iat": now, "exp": now + life_s}
+    claims = {"iss": OWN_ISSUER, "sub": subject, "roles": sorted(roles), "iat": now, "exp": now + life_s}
     return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(key))
 
 
@@ -50,8 +50,8 @@ def read(token: str, key: bytes) -> Caller:
     """Return who a token speaks for. Raises BadToken."""
     try:
         claims = jwt.decode(token, OctKey.import_key(key), algorithms=["HS256"]).claims
-        jwt.JWTClaimsRegistry(iss={"essential": True, "value": _ISSUER}, exp={"essential": True}).validate(claims)
+        jwt.JWTClaimsRegistry(iss={"essential": True, "value": OWN_ISSUER}, exp={"essential": True}).validate(claims)
         known = msgspec.convert(claims, _Claims)
     except (JoseError, msgspec.ValidationError, ValueError):
         raise BadToken("the bearer token is not valid; get one with `cloudbay token`") from None
-    return Caller(known.sub, _ISSUER, frozenset(known.roles), logged_in_at=datetime.fromtimestamp(known.iat, UTC))
+    return Caller(known.sub, OWN_ISSUER, frozenset(known.roles), logged_in_at=datetime.fromtimestamp(known.iat, UTC))

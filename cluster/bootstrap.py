@@ -17,7 +17,8 @@ from actors.turn import Rules
 from cluster.approvals import KINDS, Approvals
 from cluster.audit.spool import Spool
 from cluster.audit.trail import AuditTrail
-from cluster.bearer import OwnTokens
+from cluster.bearer import OWN_ISSUER, OwnTokens
+from cluster.bus.attempts import ValkeyAttempts
 from cluster.bus.client import make_client, reachable
 from cluster.bus.fanout import Fanout
 from cluster.bus.journal import KINESIS
@@ -25,8 +26,14 @@ from cluster.bus.kinesis import KinesisForwarder, KinesisStream
 from cluster.bus.live import ValkeyLiveBus, ValkeyLiveLog
 from cluster.bus.outbox import Relay
 from cluster.embedded import EmbeddedPostgres
+from cluster.first_login import first_login
 from cluster.host import ChargerHost, HostLimits
 from cluster.idempotency import Repeats, purging
+from cluster.identity.assembly import assemble
+from cluster.identity.callers import IssuedTokens, KeyCallers
+from cluster.identity.directory import Callers, Reader
+from cluster.identity.people import NewLogin
+from cluster.identity.verifier import TokenVerifier, outside_issuers
 from cluster.keys import Keys
 from cluster.membership import Membership
 from cluster.refs import RayChargers, RayFleet, RayPeers, RayStationLink, make_directory
@@ -42,6 +49,7 @@ from cluster.store.frame_log import PostgresFrameLog
 from cluster.store.gateways import PostgresGateways
 from cluster.store.holders import digest_key
 from cluster.store.idempotency import PostgresClaims
+from cluster.store.identity import identity_stores
 from cluster.store.journal import PostgresJournal
 from cluster.store.outbox import PostgresOutbox
 from cluster.store.placements import PostgresPlacements
@@ -58,8 +66,7 @@ from cluster.webhooks.dispatcher import Dispatcher, DispatchLimits
 from cluster.webhooks.httpx_sender import HttpxSender
 from cluster.webhooks.schedule import Schedule
 from cluster.webhooks.sight import StaffOnly
-from cluster.webhooks.unsealed import UnsealedBox
-from configs.settings import Settings
+from configs.settings import ApiName, Settings
 
 _HOST_COMMAND_TIMEOUT_S = 8.0
 """Below the gateways' patience with a host, so that a database that hangs ends in a CALLERROR and not in silence."""
@@ -180,7 +187,7 @@ async def _open_host(
     if own_partition is None:
         relay = Relay(PostgresOutbox(engine), redis, settings.outbox.poll_s, settings.outbox.batch)
         stack.callback(asyncio.create_task(relay.run()).cancel)
-        await start_ways_out(settings, host_id, stack)
+        await start_ways_out(settings, vault, host_id, stack)
     directory = make_directory(settings)
     host = ChargerHost(
         PostgresChargerStore(engine, vault, host_id, epoch),
@@ -200,14 +207,14 @@ async def _open_host(
     return HostServices(host, membership, fleet, stack.pop_all())
 
 
-async def start_ways_out(settings: Settings, host_id: str, stack: AsyncExitStack) -> None:
+async def start_ways_out(settings: Settings, vault: Vault, host_id: str, stack: AsyncExitStack) -> None:
     """Let webhooks and Kinesis follow the journal; on connections of their own, so that no station waits for them."""
     engine = make_engine(_database_url(settings), f"{host_id} ways out", _WAYS_OUT_POOL_SIZE)
     stack.push_async_callback(engine.dispose)
     hooks, kinesis = settings.webhooks, settings.kinesis
     dispatcher = Dispatcher(
         f"{host_id}/{uuid4()}",
-        PostgresDeliveryQueue(engine, UnsealedBox(), StaffOnly()),
+        PostgresDeliveryQueue(engine, vault, StaffOnly()),
         HttpxSender(AddressRules(hooks.allowed_networks), hooks.timeout_s, ssl.create_default_context()),
         Schedule(timedelta(hours=hooks.pause_after_hours), random),
         DispatchLimits(
@@ -238,8 +245,19 @@ async def start_ways_out(settings: Settings, host_id: str, stack: AsyncExitStack
     stack.push_async_callback(stop)
 
 
-async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServices:
-    """Return what one API process needs."""
+async def make_first_login(settings: Settings, keys: Keys) -> NewLogin | None:
+    """Make the first admin of a new database; None when somebody is there already, or logs in elsewhere."""
+    async with AsyncExitStack() as stack:
+        engine = make_engine(_database_url(settings), "cloudbay-up identity", pool_size=1)
+        stack.push_async_callback(engine.dispose)
+        vault = await _open_vault(settings, PostgresDataKeys(engine), stack)
+        return await first_login(settings, keys, identity_stores(engine, vault))
+
+
+async def open_api(
+    settings: Settings, keys: Keys, generation: int, api: ApiName, scopes: frozenset[str]
+) -> ApiServices:
+    """Return what one process of an API needs; `scopes` are those that keys of machines can have."""
     stack = AsyncExitStack()
     engine = make_engine(_database_url(settings), "api", settings.database.pool_size)
     stack.push_async_callback(engine.dispose)
@@ -269,6 +287,14 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
         with reachable():
             await redis.ping()
 
+    stores = identity_stores(engine, vault)
+    identity = assemble(settings, stores, ValkeyAttempts(redis), keys, scopes, _now, _new_id)
+    stack.callback(identity.close)
+    stack.callback(asyncio.create_task(identity.run()).cancel)
+    verifier = TokenVerifier(await stack.enter_async_context(outside_issuers(settings.identity)), _now)
+    issued = IssuedTokens(identity.issuer.signer, identity.ended, settings.issuer.audiences)
+    own: dict[str, Reader] = {OWN_ISSUER: OwnTokens(keys.token), identity.issuer.url: issued}
+
     repeats = Repeats(
         PostgresClaims(engine),
         keys.password,
@@ -284,7 +310,8 @@ async def open_api(settings: Settings, keys: Keys, generation: int) -> ApiServic
         queries=PostgresQueries(engine, vault),
         tokens=PostgresTokens(engine, vault),
         chargers=RayChargers(directory),
-        callers=OwnTokens(keys.token),
+        callers=Callers(api, KeyCallers(identity.machine_keys), own, verifier, identity.people),
+        identity=identity,
         hosts=fleet,
         placements=PostgresPlacements(engine, settings.hosts.placement == "dedicated", settings.hosts.max_dedicated),
         audit_log=audit_log,

@@ -18,6 +18,7 @@ from cluster.audit.ports import AuditLog, AuditQueries
 from cluster.bus.subscription import Allowed, EventFilter, Subscription
 from cluster.idempotency import Repeats
 from cluster.identity.caller import Caller
+from cluster.identity.services import IdentityServices
 from cluster.store.views import (
     FleetCounts,
     FrameEntry,
@@ -207,6 +208,7 @@ class ApiServices:
     tokens: TokenRegistry
     chargers: ChargerDirectory
     callers: CallerDirectory
+    identity: IdentityServices
     hosts: HostDirectory
     placements: PlacementRules
     audit_log: AuditLog

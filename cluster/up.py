@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 
 from cluster import runtime
-from cluster.bootstrap import key_provider, make_first_keys
+from cluster.bootstrap import key_provider, make_first_keys, make_first_login
 from cluster.embedded import EmbeddedPostgres, EmbeddedValkey
+from cluster.first_login import told
 from cluster.fleet.fleet import Fleet
 from cluster.keys import Keys, load_keys
 from cluster.server_process import ServerProcess, keep_running
@@ -73,6 +74,7 @@ async def platform(settings: Settings) -> AsyncIterator[tuple[Addresses, Keys]]:
     keys = load_keys(settings.data_dir)
     async with AsyncExitStack() as stack:
         settings = await _databases(settings, stack, screen)
+        made = await make_first_login(settings, keys)
         async with screen.step("Ray") as remark:
             # On this thread, because Ray's processes end with the one that starts them.
             running = runtime.start(settings)
@@ -89,6 +91,8 @@ async def platform(settings: Settings) -> AsyncIterator[tuple[Addresses, Keys]]:
             f"API {addresses.api}/docs   gateways {len(fleet.gateways.ids)}   data {settings.data_dir}",
             flush=True,
         )
+        if made is not None:
+            print(told(made, settings), flush=True)
         yield addresses, keys
         print("stopping ...", flush=True)
 

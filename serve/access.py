@@ -82,6 +82,10 @@ ADMIN: Final[Mapping[str, Rule]] = {
 }
 
 
+SCOPES: Final = frozenset(rule.scope for rule in ADMIN.values())
+"""What keys of machines can be limited to."""
+
+
 def check(app: FastAPI, table: Mapping[str, Rule]) -> None:
     """See that the table and the routes of an application name the same operations. Raises ValueError."""
     served = set(_operations(app))

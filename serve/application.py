@@ -27,6 +27,7 @@ from serve.headers import Deprecated, StandardHeaders
 from serve.idempotency import FirstAnswers, Repeated, repeat
 from serve.limits import Limits, json_only
 from serve.problems import add_problem_handlers
+from serve.recorded import Recorded
 from serve.requests import Requests
 
 _CORS: Final[Mapping[str, Any]] = {
@@ -96,6 +97,7 @@ def furnished(
     app.state.services = services
     app.state.metrics = CollectorRegistry()
     app.add_middleware(FirstAnswers, repeats=services.repeats)
+    app.add_middleware(Recorded, services=services, prefix=getattr(app.state, "prefix", ""))
     app.add_middleware(ETags)
     app.add_middleware(Limits, max_body_bytes=api.max_body_kb * 1024, max_header_bytes=api.max_header_kb * 1024)
     app.add_middleware(Requests, new_id=services.new_id, registry=app.state.metrics)

@@ -112,7 +112,8 @@ async def caller(
     if credentials is None:
         raise BadToken("a bearer token is needed; sign in, or get one with `cloudbay token`")
     services: ApiServices = request.app.state.services
-    return await services.callers.identify(credentials.credentials)
+    request.state.caller = found = await services.callers.identify(credentials.credentials)
+    return found
 
 
 async def permitted(request: Request, asking: Annotated[Caller, Depends(caller)]) -> Context:

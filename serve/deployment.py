@@ -14,7 +14,8 @@ from cluster.keys import Keys
 from cluster.logs import set_up_logging
 from cluster.runtime import keep_replica_on_loopback
 from cluster.services import ApiServices
-from configs.settings import Settings
+from configs.settings import ApiName, Settings
+from serve import access
 from serve.admin import application as admin
 from serve.front import application as front
 
@@ -37,7 +38,8 @@ class Api:
         set_up_logging(loaded.log)
         keep_replica_on_loopback()
         self._prefix = prefix
-        self._services = await open_api(loaded, keys, generation)
+        api: ApiName = "app" if prefix.startswith("/app/") else "admin"
+        self._services = await open_api(loaded, keys, generation, api, access.SCOPES)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return _APPLICATIONS[self._prefix](self._services)

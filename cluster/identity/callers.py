@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from cluster.identity.caller import Caller, Role
-from cluster.identity.local import LOCAL_CLIENT, LOCAL_SUBJECT
 from cluster.identity.machine_keys import MachineKeys
 from cluster.identity.oauth import words
 from cluster.identity.people import LOCAL_ISSUER
@@ -53,7 +52,7 @@ class IssuedTokens:
             raise NotOurToken(_AUDIENCE)
         if self._ended.has(claims.sid) or self._ended.has(claims.grant_id):
             raise NotOurToken("the session has ended; log in again")
-        if claims.sid is None and (claims.sub, claims.client_id) != (LOCAL_SUBJECT, LOCAL_CLIENT):
+        if claims.sid is None:
             return Caller(f"client:{claims.sub}", LOCAL_ISSUER, claims.roles, frozenset(words(claims.scope)))
         logged_in_at = None if claims.auth_time is None else datetime.fromtimestamp(claims.auth_time, UTC)
         return Caller(claims.sub, LOCAL_ISSUER, claims.roles, None, logged_in_at, claims.sid)

@@ -23,9 +23,10 @@ from cluster.identity.passwords import WeakPassword
 from cluster.identity.sessions import Session
 from cluster.identity.signing import NotOurToken
 from cluster.identity.tickets import BadTicket
-from serve.login.browser import Cookie, address_of, fields, form, is_own_page
+from serve.login.browser import Cookie, fields, form, is_own_page
 from serve.login.pages import Page, logged_out_page, login_page, logout_page, password_page
 from serve.login.routes import NO_STORE, PageRoute, ProtocolRoute, redirect, retry_after
+from serve.origin import address_of
 
 _PUBLIC: Final = {"Cache-Control": "public, max-age=300"}
 

@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cluster.bootstrap import start_ways_out
 from cluster.store.webhooks import PostgresSubscriptions
 from cluster.webhooks.model import Filter, Subscription
-from cluster.webhooks.unsealed import UnsealedBox
 from configs.settings import Settings
 from tests.cluster.bus.facts import fact, tell
 from tests.cluster.bus.kinesis_server import REGION, started
 from tests.cluster.webhooks.receiver import Receiver, running
+from tests.twins.vault import fixed_vault
 
 NOW = datetime.now(UTC)
 
@@ -48,10 +48,10 @@ async def test_an_event_leaves_by_both_ways(
     server.make_stream(name)
     receiver = await stack.enter_async_context(running(Receiver()))
     made = Subscription("s", "ann", True, receiver.url, Filter(), NOW, NOW)
-    await PostgresSubscriptions(engine, UnsealedBox()).add(made, b"s" * 32, 1)
+    await PostgresSubscriptions(engine, fixed_vault()).add(made, b"s" * 32, 1)
     kinesis: dict[str, Any] = {"kinesis.stream": name, "kinesis.region": REGION, "kinesis.endpoint_url": server.url}
     async with AsyncExitStack() as host:
-        await start_ways_out(settings(database, **kinesis), "h-1", host)
+        await start_ways_out(settings(database, **kinesis), fixed_vault(), "h-1", host)
         await tell(engine, [fact(number=1)])
         async with asyncio.timeout(20):
             while not receiver.received or not server.numbers(name):  # noqa: ASYNC110 - both are at the other end
@@ -65,7 +65,7 @@ async def test_an_event_leaves_by_both_ways(
 async def test_without_a_stream_nothing_is_kept_for_kinesis(
     engine: AsyncEngine, database: str, stack: AsyncExitStack
 ) -> None:
-    await start_ways_out(settings(database), "h-1", stack)
+    await start_ways_out(settings(database), fixed_vault(), "h-1", stack)
     async with engine.connect() as connection:
         readers = await connection.execute(text("SELECT reader FROM journal_readers ORDER BY reader"))
         assert list(readers.scalars()) == ["stream", "webhooks"]

@@ -116,8 +116,8 @@ def asked(was: Json, now: Json, at: str = "") -> Iterator[str]:
     """Tell what of `was` may be sent no more."""
     if lost := _types(was) - _types(now):
         yield f"{at} may be {', '.join(sorted(lost))} no more"
-    if lost := _values(was, now):
-        yield f"{at} may be {', '.join(lost)} no more"
+    if gone := _values(was, now):
+        yield f"{at} may be {', '.join(gone)} no more"
     yield from _bounds(was, now, at)
     for name in set(now.get("required", [])) - set(was.get("required", [])):
         yield f"{at}.{name} is required now"
@@ -133,8 +133,8 @@ def promised(was: Json, now: Json, at: str = "") -> Iterator[str]:
     """Tell what of `was` is true no more."""
     if new := _types(now) - _types(was):
         yield f"{at} may be {', '.join(sorted(new))}, which it never was"
-    if new := _values(now, was):
-        yield f"{at} may be {', '.join(new)}, which it never was"
+    if more := _values(now, was):
+        yield f"{at} may be {', '.join(more)}, which it never was"
     for name in was.get("required", []):
         if name not in now.get("properties", {}):
             yield f"{at}.{name} is gone"

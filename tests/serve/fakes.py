@@ -17,6 +17,9 @@ from cluster.approvals import Approvals
 from cluster.bearer import OwnTokens
 from cluster.bus.fanout import Fanout
 from cluster.idempotency import Repeats
+from cluster.identity.assembly import assemble
+from cluster.identity.signing import make_signing_keys
+from cluster.keys import Keys
 from cluster.partitions import PartitionMap
 from cluster.services import ApiServices, FleetStats
 from cluster.store.views import (
@@ -40,9 +43,11 @@ from cluster.store.views import (
     masked,
 )
 from configs.settings import Settings
+from serve.access import SCOPES
 from tests.twins.approvals import MemoryApprovals
 from tests.twins.audit import MemoryAudit, MemoryAuditLog
 from tests.twins.idempotency import MemoryClaims
+from tests.twins.identity import MemoryAttempts, memory_stores
 from tests.twins.live import MemoryLiveLog
 
 T = TypeVar("T")
@@ -50,6 +55,7 @@ T = TypeVar("T")
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 TOKEN_KEY = b"t" * 32
 PASSWORD_KEY = b"p" * 32
+KEYS = Keys(TOKEN_KEY, PASSWORD_KEY, make_signing_keys())
 
 
 def a_transaction(number: int = 1, station_id: str = "CP-1", ended: bool = True) -> TransactionSummary:
@@ -98,6 +104,7 @@ class MemoryPlatform:
         self.now = NOW
         self.before_submit: Callable[[], Awaitable[None]] = _at_once
         self.claims = MemoryClaims()
+        self.audit_log = MemoryAuditLog()
         self.submitted: list[tuple[str, bool]] = []
         self.own: dict[str, int] = {}
         self.placed: list[Placement] = []
@@ -115,9 +122,10 @@ class MemoryPlatform:
             tokens=self,
             chargers=self,
             callers=OwnTokens(TOKEN_KEY),
+            identity=assemble(settings, memory_stores(), MemoryAttempts(), KEYS, SCOPES, self.clock, lambda: next(ids)),
             hosts=self,
             placements=self,
-            audit_log=MemoryAuditLog(),
+            audit_log=self.audit_log,
             audit=MemoryAudit(),
             approvals=Approvals(MemoryApprovals(), {}, lambda: NOW, lambda: next(ids)),
             repeats=repeats,

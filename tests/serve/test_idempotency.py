@@ -162,7 +162,7 @@ def test_a_key_is_a_string_of_structured_fields(header: str, key: str) -> None:
     "header", ["", '""', '"a', 'a"b', "two words", '"é"', f'"{"k" * 254}"', r'"a\b"', '"a";b=1', '"a"\t']
 )
 async def test_what_is_no_key(admin: httpx.AsyncClient, platform: MemoryPlatform, header: str) -> None:
-    answer = await admin.post(COMMANDS, json=RESET, headers={"Idempotency-Key": header.encode()})
+    answer = await admin.post(COMMANDS, json=RESET, headers={b"Idempotency-Key": header.encode()})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
     assert platform.queue == {}

@@ -50,11 +50,11 @@ ADMIN = schema_of(admin.build(furnished_platform().services_of_tests()), admin.P
 
 @EXAMPLES
 @ADMIN.parametrize()  # type: ignore[untyped-decorator]
-def test_the_admin_application(case: schemathesis.Case) -> None:
+def test_the_admin_application(case: schemathesis.Case[Any]) -> None:
     asked(case)
 
 
-def asked(case: schemathesis.Case) -> None:
+def asked(case: schemathesis.Case[Any]) -> None:
     """Send a case; what is to go well gets what no schema tells: a key of its own, a tag, and no made-up cursor."""
     if case.meta is not None and case.meta.generation.mode.is_positive:
         case.query.pop("cursor", None)

@@ -11,7 +11,6 @@ import pytest
 from cluster.identity.caller import Caller, Role
 from cluster.identity.callers import IssuedTokens, KeyCallers
 from cluster.identity.clients import check_redirect_uri
-from cluster.identity.local import LOCAL_SUBJECT, local_token
 from cluster.identity.machine_keys import BadKey, MachineKeys
 from cluster.identity.sessions import RecentlyEnded, Session
 from cluster.identity.signing import AccessClaims, NotOurToken, Signer, make_signing_keys
@@ -45,15 +44,8 @@ async def test_a_person_s_token_says_who_with_which_roles_and_since_when() -> No
 
 async def test_a_machine_s_token_is_limited_to_its_scopes() -> None:
     nobody = {"authenticated_at": None, "session_id": None, "grant_id": None}
-    for subject in ("meter", LOCAL_SUBJECT):
-        token = signer().access_token(about(subject=subject, client_id=subject, scopes=["a", "b"], **nobody), 60)
-        assert await caller(token) == Caller(f"client:{subject}", "local", OPERATOR, frozenset({"a", "b"}))
-
-
-async def test_the_machine_s_operator_is_no_person_of_the_database_and_has_no_limits() -> None:
-    token = local_token(KEYS, ISSUER, ["app"], OPERATOR, 60)
-    found = await caller(token, at=datetime.now(UTC))
-    assert (found.subject, found.roles, found.scopes) == (LOCAL_SUBJECT, OPERATOR, None)
+    token = signer().access_token(about(subject="meter", client_id="meter", scopes=["a", "b"], **nobody), 60)
+    assert await caller(token) == Caller("client:meter", "local", OPERATOR, frozenset({"a", "b"}))
 
 
 @pytest.mark.parametrize(

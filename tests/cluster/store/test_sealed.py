@@ -15,9 +15,12 @@ from actors.domain.records import Progress
 from actors.domain.token import KnownToken
 from actors.errors import Conflict
 from actors.ports import Unit
+from cluster.identity.people import Credential, User
+from cluster.identity.sessions import Session
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.data_keys import PostgresDataKeys
 from cluster.store.fleet import PostgresFleet
+from cluster.store.identity import identity_stores
 from cluster.store.queries import PostgresQueries
 from cluster.store.sealed import PostgresSealedRows, sealed_columns
 from cluster.store.tables import id_tokens
@@ -246,6 +249,11 @@ async def test_after_a_rotation_every_value_of_every_table_opens_with_the_new_ke
     told = event("7", answer=b'{"idTokenInfo":{"status":"Accepted"}}')
     await platform.store.commit([*every_kind_of_row(), Unit("CP-1", [holder, answered, told])])
     await PostgresTokens(platform.engine, platform.vault).put(KnownToken("Anna", group_id="family"))
+    person = User(uuid(1), "local", "s", "ann", "ann@a.example", "Ann", frozenset(), "active", NOON)
+    stores = identity_stores(platform.engine, platform.vault)
+    await stores.users.add(person, Credential(person.id, None, must_change=False, expires_at=None))
+    seen = Session(uuid(2), person.id, NOON, NOON, NOON, NOON, None, "10.0.0.1", "browser")
+    await stores.sessions.begin(seen, b"s")
     async with platform.engine.connect() as connection:
         for sealed in sealed_columns().values():
             filled = select(sealed.column).where(sealed.column.is_not(None)).limit(1)

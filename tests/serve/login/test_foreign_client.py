@@ -20,9 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.bus.attempts import ValkeyAttempts
 from cluster.identity.assembly import assemble
-from cluster.identity.local import local_token
 from cluster.identity.services import IdentityServices
-from cluster.identity.signing import ACCESS_TOKEN
 from cluster.keys import load_keys
 from cluster.store.identity import identity_stores
 from cluster.vault.vault import Vault
@@ -111,13 +109,3 @@ async def test_a_machine_with_authlib_s_client(served: IdentityServices) -> None
         async with AsyncOAuth2Client("meter", made.secret, token_endpoint_auth_method=method) as client:
             token = await client.fetch_token(url, grant_type="client_credentials", scope="stations:read")
             assert (token["token_type"], token["scope"]) == ("Bearer", "stations:read")
-
-
-async def test_the_token_of_this_machine_is_one_of_the_issuer_s(
-    served: IdentityServices, tmp_path: Path, clock: Clock
-) -> None:
-    """`cloudbay token` needs the key files and nothing that runs."""
-    roles = frozenset({"admin"})
-    minted = local_token(load_keys(tmp_path).issuer, served.issuer.url, ["cloudbay-admin"], roles, 3600)  # type: ignore[arg-type]
-    claims = served.issuer.signer.read(minted, ACCESS_TOKEN)
-    assert (claims["sub"], claims["roles"], claims["client_id"]) == ("local:cli", ["admin"], "cloudbay-cli")

@@ -1,0 +1,65 @@
+"""Who did what: every request that changes something is in the audit log before its answer leaves.
+
+Must not know: which operations there are.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from actors.errors import CloudBayError
+from cluster.audit.entry import Origin, Outcome, Target, make_entry
+from cluster.services import ApiServices
+from serve.origin import address_of
+
+log = logging.getLogger(__name__)
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Recorded:
+    """Records a request when its answer begins. The answer goes on whatever becomes of the record: the deed is done."""
+
+    def __init__(self, app: ASGIApp, services: ApiServices, prefix: str) -> None:
+        self._app = app
+        self._services = services
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; those that only read are not recorded."""
+        if scope["type"] != "http" or scope["method"] in _READING:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_recorded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await self._record(Request(scope), message["status"])
+            await send(message)
+
+        await self._app(scope, receive, send_recorded)
+
+    async def _record(self, request: Request, status: int) -> None:
+        route = getattr(request.scope.get("route"), "path", None)
+        if route is None:  # nothing of ours was asked for
+            return
+        parts = request.path_params
+        kind, own = route.strip("/").partition("/")[0], next(iter(parts.values()), "")
+        origin = Origin(address_of(request), request.headers.get("user-agent"), request.state.request_id)
+        services = self._services
+        entry = make_entry(
+            services.new_id(),
+            services.clock(),
+            getattr(request.state, "caller", None),
+            f"{request.method} {self._prefix}{route}",
+            Target(kind, str(own)),
+            origin,
+            Outcome(status),
+            {name: str(value) for name, value in parts.items()},
+        )
+        try:
+            await services.audit_log.record(entry)
+        except CloudBayError:
+            log.exception("a request is not in the audit log", extra={"request_id": origin.request_id})

@@ -1,0 +1,43 @@
+"""Who did what is recorded before the answer leaves."""
+
+from __future__ import annotations
+
+import httpx
+
+from tests.serve.conftest import bearer
+from tests.serve.fakes import MemoryPlatform
+
+PASSWORD = "/admin/v1/stations/CP-1/password"
+
+
+async def test_what_changes_something_is_recorded_with_who_where_and_how_it_ended(
+    admin: httpx.AsyncClient, platform: MemoryPlatform
+) -> None:
+    answer = await admin.post(PASSWORD, headers={"User-Agent": "test"})
+    (entry,) = platform.audit_log.recorded
+    assert (entry.subject, entry.roles) == ("ann", ("admin",))
+    assert (entry.action, entry.target_kind, entry.target_id) == (
+        "POST /admin/v1/stations/{station_id}/password",
+        "stations",
+        "CP-1",
+    )
+    assert (entry.status, entry.user_agent, entry.request_id) == (200, "test", answer.headers["x-request-id"])
+
+
+async def test_what_was_refused_is_recorded_too(anonymous: httpx.AsyncClient, platform: MemoryPlatform) -> None:
+    await anonymous.post(PASSWORD, headers=bearer("auditor"))
+    await anonymous.post(PASSWORD)
+    assert [(entry.subject, entry.status) for entry in platform.audit_log.recorded] == [("ann", 403), (None, 401)]
+
+
+async def test_reading_is_not(auditor: httpx.AsyncClient, platform: MemoryPlatform) -> None:
+    await auditor.get("/admin/v1/stations")
+    assert not platform.audit_log.recorded
+
+
+async def test_the_answer_leaves_even_if_nothing_can_be_recorded(
+    admin: httpx.AsyncClient, platform: MemoryPlatform
+) -> None:
+    """The deed is done, and the password is shown this once."""
+    platform.audit_log.down = True
+    assert (await admin.post(PASSWORD)).json()["password"]
