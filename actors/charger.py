@@ -13,6 +13,7 @@ from __future__ import annotations
 import hmac
 import logging
 from datetime import datetime, timedelta
+from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 import orjson
@@ -22,8 +23,8 @@ from actors.domain.command import Command
 from actors.domain.events import StationConfigured, StationConnected, StationDisconnected, StationRegistered
 from actors.domain.records import Progress
 from actors.domain.station import Configuration, Station, decided
-from actors.domain.transaction import ChargingTransaction
-from actors.errors import Changed, Conflict, FrameFault, NotFound
+from actors.domain.transaction import ASK_AGAIN_AFTER, ChargingTransaction
+from actors.errors import Changed, Conflict, FrameFault, NotFound, TooMany
 from actors.handlers.routes import ROUTES, Route
 from actors.handlers.transactions import started_by
 from actors.ocpp import schemas, v16
@@ -46,6 +47,10 @@ log = logging.getLogger(__name__)
 
 _SETTLED_AFTER = timedelta(seconds=2)
 """After this a socket is in its gateway's table even if its station keeps silent."""
+
+
+_LIMIT = "energy limit"
+"""Who asks for the end of a transaction that has taken all it may."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -267,6 +272,7 @@ class Charger:
         turn.frames.append(self._connection.answer(call, payload, turn.now))
         if isinstance(opened.request, TransactionEvent):
             self._match_remote_start(turn, opened.request)
+            self._end_at_limits(turn)
         self._send_next(turn)
         return turn
 
@@ -278,6 +284,27 @@ class Charger:
         transaction = row.transaction if isinstance(row, Progress) else row
         if command is not None and transaction is not None:
             self._queue.started(turn, command, transaction.id)
+            transaction.energy_limit_wh = command.energy_limit_wh
+
+    def _end_at_limits(self, turn: Turn) -> None:
+        """Ask the station to end transactions that have taken all they may."""
+        for transaction in self._transactions.values():
+            if not transaction.over_limit(turn.now):
+                continue
+            stop = Command(
+                id=str(uuid5(NAMESPACE_OID, f"{transaction.id}/limit/{transaction.events}")),
+                station_id=self.station.station_id,
+                action="RequestStopTransaction",
+                payload={"transactionId": transaction.transaction_id},
+                created_at=turn.now,
+                deadline=turn.now + ASK_AGAIN_AFTER,
+                requested_by=_LIMIT,
+            )
+            try:
+                self._queue.submit(turn, stop)
+            except TooMany:
+                return  # asked with a later event
+            transaction.stop_asked_at = turn.now
 
     def submit(self, command: Command, now: datetime) -> Turn:
         """Queue a command and send it if the line is free. Raises NotFound, and what `CommandQueue.submit` raises."""

@@ -25,6 +25,7 @@ from cluster.bus.journal import KINESIS
 from cluster.bus.kinesis import KinesisForwarder, KinesisStream
 from cluster.bus.live import ValkeyLiveBus, ValkeyLiveLog
 from cluster.bus.outbox import Relay
+from cluster.charging import Charging
 from cluster.embedded import EmbeddedPostgres
 from cluster.first_login import first_login
 from cluster.host import ChargerHost, HostLimits
@@ -38,11 +39,15 @@ from cluster.keys import Keys
 from cluster.membership import Membership
 from cluster.refs import RayChargers, RayFleet, RayPeers, RayStationLink, make_directory
 from cluster.services import ApiServices, FleetStats
+from cluster.sharing import CircleStore, Sharing, SharingRules
 from cluster.store.approvals import PostgresApprovals
 from cluster.store.audit import PostgresAudit
 from cluster.store.charger_store import PostgresChargerStore
+from cluster.store.charges import PostgresCharges
+from cluster.store.circles import PostgresCircles
 from cluster.store.data_keys import PostgresDataKeys
 from cluster.store.deliveries import PostgresDeliveryQueue
+from cluster.store.drivers import PostgresDrivers
 from cluster.store.engine import make_engine
 from cluster.store.fleet import PostgresFleet
 from cluster.store.frame_log import PostgresFrameLog
@@ -314,6 +319,15 @@ async def open_api(
         identity=identity,
         hosts=fleet,
         placements=PostgresPlacements(engine, settings.hosts.placement == "dedicated", settings.hosts.max_dedicated),
+        sharing=_sharing(settings, PostgresCircles(engine), keys),
+        charging=Charging(
+            PostgresCharges(engine),
+            PostgresQueries(engine, vault),
+            RayChargers(directory),
+            PostgresDrivers(engine, vault),
+            _now,
+            timedelta(seconds=settings.charging.start_within_s),
+        ),
         audit_log=audit_log,
         audit=audit,
         approvals=Approvals(PostgresApprovals(engine), KINDS, _now, lambda: str(uuid4())),
@@ -327,6 +341,12 @@ async def open_api(
         generation=generation,
         close=stack.aclose,
     )
+
+
+def _sharing(settings: Settings, circles: CircleStore, keys: Keys) -> Sharing:
+    limits = settings.sharing
+    rules = SharingRules(limits.max_people, timedelta(days=limits.invitation_days), timedelta(days=limits.claim_days))
+    return Sharing(circles, rules, _now, _new_id, keys.password)
 
 
 @asynccontextmanager

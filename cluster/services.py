@@ -16,9 +16,11 @@ from actors.domain.token import KnownToken
 from cluster.approvals import Approvals
 from cluster.audit.ports import AuditLog, AuditQueries
 from cluster.bus.subscription import Allowed, EventFilter, Subscription
+from cluster.charging import Charging
 from cluster.idempotency import Repeats
 from cluster.identity.caller import Caller
 from cluster.identity.services import IdentityServices
+from cluster.sharing import Sharing
 from cluster.store.views import (
     FleetCounts,
     FrameEntry,
@@ -215,6 +217,8 @@ class ApiServices:
     audit: AuditQueries
     approvals: Approvals
     repeats: Repeats
+    sharing: Sharing
+    charging: Charging
     stats: Callable[[], Awaitable[FleetStats]]
     ping_redis: Callable[[], Awaitable[None]]
     """Raises Unavailable when Redis does not answer."""

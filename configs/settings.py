@@ -169,6 +169,20 @@ class Commands(Section):
     max_queued: Count
 
 
+class Charging(Section):
+    """Charges that app users ask for."""
+
+    start_within_s: Seconds
+
+
+class Sharing(Section):
+    """Relations of app users to stations and sites."""
+
+    max_people: Count
+    invitation_days: Count
+    claim_days: Count
+
+
 class Api(Section):
     """The HTTP API on Ray Serve."""
 
@@ -382,6 +396,8 @@ class Settings(Section):
     stations: Stations
     tokens: Tokens
     commands: Commands
+    charging: Charging
+    sharing: Sharing
     api: Api
     identity: Identity
     issuer: Issuer

@@ -45,6 +45,8 @@ class Command(msgspec.Struct):
     """Why it did not succeed, for a person."""
     transaction: str | None = None
     """The platform id of the transaction that a remote start led to."""
+    energy_limit_wh: float | None = None
+    """What the transaction of a remote start may take; the platform ends it there."""
 
     @property
     def finished(self) -> bool:

@@ -7,12 +7,16 @@ a counter of the EVSE; a transaction is complete when it has a start, an end and
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
 from actors.domain.meter import EnergyMeter, Reading, merged
 from actors.ocpp.messages import TransactionEvent
+
+ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
+"""A station that goes on beyond its limit is asked again to end the transaction."""
 
 
 class ChargingTransaction(msgspec.Struct, omit_defaults=True):
@@ -46,6 +50,10 @@ class ChargingTransaction(msgspec.Struct, omit_defaults=True):
     """The event `id_token` is from: the earliest to name a token tells who charges, the last may tell who stops."""
     state_seq_no: int | None = None
     """The event `charging_state` is from; unknown for 1.6, where the connector's status tells it."""
+    energy_limit_wh: float | None = None
+    """What it may take, if who started it may not take as much as he likes."""
+    stop_asked_at: datetime | None = None
+    """When the station was last asked to end it for that."""
 
     def has(self, seq_no: int) -> bool:
         """Tell whether an event with this number is stored."""
@@ -75,6 +83,12 @@ class ChargingTransaction(msgspec.Struct, omit_defaults=True):
             self.last_event_at = event.timestamp
         for reading in readings:
             self.meter.add(reading)
+
+    def over_limit(self, now: datetime) -> bool:
+        """Tell whether it has taken all it may and its station is to be asked, perhaps once more, to end it."""
+        if self.energy_limit_wh is None or self.ended_at is not None or self.meter.energy_wh < self.energy_limit_wh:
+            return False
+        return self.stop_asked_at is None or now - self.stop_asked_at >= ASK_AGAIN_AFTER
 
     def recount(self, all_readings: list[Reading]) -> None:
         """Count the energy anew from every reading of the transaction, because one came late."""

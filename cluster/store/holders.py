@@ -25,7 +25,8 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Holder).decode
-_state: Final = msgspec.json.Decoder(ChargingTransaction).decode
+decode_nameless: Final = msgspec.json.Decoder(ChargingTransaction).decode
+"""Returns a stored transaction but for its holder, as it is without a vault."""
 
 
 def token_hash(vault: Vault, id_token: str) -> bytes:
@@ -65,7 +66,7 @@ def opened_holder(vault: Vault, transaction_id: str, sealed: bytes | None) -> Ho
 
 def decode_transaction(vault: Vault, state: str, sealed: bytes | None) -> ChargingTransaction:
     """Return a stored transaction whole. Raises SealBroken, KeyMissing."""
-    transaction = _state(state)
+    transaction = decode_nameless(state)
     if sealed is not None:
         holder = opened_holder(vault, transaction.id, sealed)
         transaction.id_token, transaction.start_key = holder.id_token, holder.start_key

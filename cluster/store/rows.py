@@ -186,6 +186,7 @@ def _command(row: Command, vault: Vault) -> Values:
         None if row.response is None else vault.seal(_encode(row.response), place(COMMAND_RESPONSE, row.id)),
         row.error,
         row.transaction,
+        row.energy_limit_wh,
     )
 
 

@@ -44,6 +44,7 @@ COMMAND_PAYLOAD: Final = "commands.payload"
 COMMAND_RESPONSE: Final = "commands.response"
 TOKEN: Final = "id_tokens.id_token"  # noqa: S105 - the name of a column
 TOKEN_GROUP: Final = "id_tokens.group_id"  # noqa: S105
+DRIVER_TOKEN: Final = "drivers.id_token"  # noqa: S105
 
 _KEY_TYPES: Final[Mapping[type, type]] = {
     Text: str,

@@ -130,6 +130,14 @@ Index(
     transactions.c.id,
     postgresql_where=transactions.c.ended_at.is_(None),
 )
+# The charges of a person, newest first.
+Index(
+    "transactions_token_began_at",
+    transactions.c.token_key,
+    transactions.c.began_at,
+    transactions.c.id,
+    postgresql_where=transactions.c.token_key.is_not(None),
+)
 # What a token charges now.
 Index("transactions_open_token", transactions.c.token_key, postgresql_where=transactions.c.ended_at.is_(None))
 # Lists, newest first: all, and of one station.
@@ -206,6 +214,7 @@ commands = Table(
     Column("response", LargeBinary, info=SEALED),
     Column("error", Text),
     Column("transaction", Text),
+    Column("energy_limit_wh", Double),
 )
 # Lists of one station, newest first.
 Index("commands_station_created_at", commands.c.station_id, commands.c.created_at, commands.c.id)
@@ -641,3 +650,58 @@ idempotency_keys = Table(
 )
 # What is purged.
 Index("idempotency_keys_kept_until", idempotency_keys.c.kept_until)
+
+# The people of stations and sites: a row with a version for each place that has any, who has a relation to it, and who
+# is offered one. `state` is the whole Grant or Offer; the other columns are what is looked for.
+circles = Table(
+    "circles",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+
+relations = Table(
+    "relations",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("relation", Text, nullable=False),
+    Column("valid_from", _Time),
+    Column("valid_until", _Time),
+    Column("state", JSON, nullable=False),
+)
+# What somebody has relations to.
+Index("relations_subject", relations.c.subject, relations.c.kind, relations.c.name)
+# A place has one owner at most.
+Index(
+    "relations_owner", relations.c.kind, relations.c.name, unique=True, postgresql_where=relations.c.relation == "owner"
+)
+
+offers = Table(
+    "offers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("subject", Text),
+    Column("code_digest", Text, unique=True),
+    Column("offered_at", _Time, nullable=False),
+    Column("state", JSON, nullable=False),
+)
+# The offers at a place.
+Index("offers_place", offers.c.kind, offers.c.name)
+# What somebody is offered.
+Index("offers_subject", offers.c.subject, offers.c.offered_at, postgresql_where=offers.c.subject.is_not(None))
+
+# The id tokens that app users charge with. Without its row a charge is nobody's; a token that is forgotten among the id
+# tokens is registered again from here.
+drivers = Table(
+    "drivers",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("token_key", LargeBinary, nullable=False, unique=True),  # keyed hash
+    Column("id_token", LargeBinary, nullable=False, info=SEALED),
+    Column("created_at", _Time, nullable=False, server_default=func.now()),
+)

@@ -84,6 +84,27 @@ class TransactionDetail(msgspec.Struct, frozen=True):
     register_resets: int
 
 
+class Charge(msgspec.Struct, frozen=True):
+    """A transaction as app users see it: without any id token, but with who charges if it is one of them."""
+
+    id: str
+    station_id: str
+    transaction_id: str
+    evse_id: int | None
+    connector_id: int | None
+    subject: str | None
+    began_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    energy_wh: float
+    charging_state: str | None
+    stopped_reason: str | None
+    complete: bool
+    updated_at: datetime
+    power_w: float | None
+    soc_percent: float | None
+
+
 class ReceivedMeterValues(msgspec.Struct, frozen=True):
     """The meter values of one message as the station sent them, in its version's words."""
 

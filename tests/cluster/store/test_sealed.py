@@ -19,6 +19,7 @@ from cluster.identity.people import Credential, User
 from cluster.identity.sessions import Session
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.data_keys import PostgresDataKeys
+from cluster.store.drivers import PostgresDrivers
 from cluster.store.fleet import PostgresFleet
 from cluster.store.identity import identity_stores
 from cluster.store.queries import PostgresQueries
@@ -244,6 +245,7 @@ async def rotate(platform: Platform) -> None:
 
 
 async def test_after_a_rotation_every_value_of_every_table_opens_with_the_new_key_alone(platform: Platform) -> None:
+    driver = await PostgresDrivers(platform.engine, platform.vault).id_token("anna")
     holder = transaction(2, id_token="Anna", start_key="1|anna|12:00")
     answered = command(2, response={"status": "Accepted"})
     told = event("7", answer=b'{"idTokenInfo":{"status":"Accepted"}}')
@@ -266,7 +268,11 @@ async def test_after_a_rotation_every_value_of_every_table_opens_with_the_new_ke
     keys = {3: await platform.provider.unwrap((await platform.keys.all())[-1].wrapped, "seal 3")}
     alone.take(keys, 3)
     queries = PostgresQueries(platform.engine, alone)
-    assert (await queries.tokens(show_tokens=True)).items == [KnownToken("Anna", group_id="family")]
+    assert (await queries.tokens(show_tokens=True)).items == [
+        KnownToken(driver, concurrent=True),
+        KnownToken("Anna", group_id="family"),
+    ]
+    assert await PostgresDrivers(platform.engine, alone).id_token("anna") == driver
     assert (await queries.commands("CP-1")).items == [answered, command()]
     assert (await queries.transaction(uuid(2), show_tokens=True)).summary.id_token == "Anna"
     assert [v.value for v in (await queries.variables("CP-1")).items] == ["11000"]
