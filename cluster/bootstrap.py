@@ -346,7 +346,7 @@ async def open_api(
 def _sharing(settings: Settings, circles: CircleStore, keys: Keys) -> Sharing:
     limits = settings.sharing
     rules = SharingRules(limits.max_people, timedelta(days=limits.invitation_days), timedelta(days=limits.claim_days))
-    return Sharing(circles, rules, _now, _new_id, keys.password)
+    return Sharing(circles, rules, _now, keys.password)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from actors.domain.command import Command
 from actors.domain.station import Station
 from actors.domain.use import Hindrance, hindrance
-from actors.errors import Conflict
+from actors.errors import Conflict, NotFound
 from cluster.identity.caller import Caller
 from cluster.identity.relation import Exhausted, Grant, Place, Use, allowance_wh, exhausted
 from cluster.store.views import Charge, Page, StationDetail
@@ -73,8 +73,8 @@ class StationLookup(Protocol):
 class Commander(Protocol):
     """Who gives commands to stations."""
 
-    async def submit(self, command: Command, wait_s: float = 0.0) -> Command:
-        """Queue a command; return it finished if it finishes in time."""
+    async def submit(self, command: Command, wait_s: float = 0.0, again: bool = False) -> Command:
+        """Queue a command; return it finished if it finishes in time. `again`: it may have been executed before."""
 
 
 class Charging:
@@ -111,17 +111,35 @@ class Charging:
         evse_id: int,
         connector_id: int | None = None,
         wait_s: float = 0.0,
+        again: bool = False,
     ) -> Command:
         """Ask a station to begin a charge; wait for its transaction up to `wait_s`.
 
-        `grant` is what the caller is to the station. Raises Conflict when it cannot be now, and what
-        `ChargerDirectory.submit` raises.
+        `grant` is what the caller is to the station; `again` tells that an earlier call with the same `request_id` may
+        have been executed. Raises Conflict when it cannot be now, and what `ChargerDirectory.submit` raises.
         """
+        waiting_until = asyncio.get_running_loop().time() + wait_s
+        command = await self._earlier(request_id) if again else None
+        if command is None:
+            command = await self._start(caller, grant, station_id, request_id, evse_id, connector_id)
+            command = await self._chargers.submit(command, wait_s, again)
+        while command.status in ("queued", "sent", "accepted") and command.transaction is None:
+            left_s = waiting_until - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                break
+            await asyncio.sleep(min(left_s, _LOOK_EVERY_S))
+            command = await self._stations.command(request_id)
+        return command
+
+    async def _start(
+        self, caller: Caller, grant: Grant, station_id: str, request_id: str, evse_id: int, connector_id: int | None
+    ) -> Command:
+        """Return the command that begins a charge. Raises Conflict when it cannot be now."""
         detail, used, now = await self._stations.station(station_id), await self.used(grant), self._clock()
         refusal = may_start(detail, grant, used, now, evse_id, connector_id)
         if refusal is not None:
             raise Conflict(f"EVSE {evse_id} cannot be used now: {refusal}")
-        command = Command(
+        return Command(
             request_id,
             station_id,
             START,
@@ -135,18 +153,16 @@ class Charging:
             requested_by=caller.subject,
             energy_limit_wh=allowance_wh(grant.terms, used),
         )
-        waiting_until = asyncio.get_running_loop().time() + wait_s
-        command = await self._chargers.submit(command, wait_s)
-        while command.status in ("queued", "sent", "accepted") and command.transaction is None:
-            left_s = waiting_until - asyncio.get_running_loop().time()
-            if left_s <= 0:
-                break
-            await asyncio.sleep(min(left_s, _LOOK_EVERY_S))
-            command = await self._stations.command(request_id)
-        return command
 
-    async def stop(self, caller: Caller, charge: Charge, request_id: str, wait_s: float = 0.0) -> Command:
-        """Ask a station to end a charge. Raises Conflict for one that has ended, and what `submit` raises."""
+    async def stop(
+        self, caller: Caller, charge: Charge, request_id: str, wait_s: float = 0.0, again: bool = False
+    ) -> Command:
+        """Ask a station to end a charge; `again` as in `start`.
+
+        Raises Conflict for one that has ended, and what `submit` raises.
+        """
+        if again and (earlier := await self._earlier(request_id)) is not None and earlier.finished:
+            return earlier
         if charge.ended_at is not None:
             raise Conflict("this charge has ended already")
         now = self._clock()
@@ -160,7 +176,14 @@ class Charging:
             if_offline="fail",
             requested_by=caller.subject,
         )
-        return await self._chargers.submit(command, wait_s)
+        return await self._chargers.submit(command, wait_s, again)
+
+    async def _earlier(self, request_id: str) -> Command | None:
+        """Return what an earlier call with this id has asked for, if it got that far."""
+        try:
+            return await self._stations.command(request_id)
+        except NotFound:
+            return None
 
 
 def may_start(

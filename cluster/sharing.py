@@ -63,13 +63,11 @@ class Sharing:
         store: CircleStore,
         rules: SharingRules,
         clock: Callable[[], datetime],
-        new_id: Callable[[], str],
         code_key: bytes,
     ) -> None:
         self._store = store
         self._rules = rules
         self._clock = clock
-        self._new_id = new_id
         self._code_key = code_key
 
     async def at(self, subject: str, places: Sequence[Place]) -> dict[Place, Grant]:
@@ -89,9 +87,14 @@ class Sharing:
         now = self._clock()
         return [offer for offer in await self._store.offers_to(caller.subject) if offer.is_open(now)]
 
-    async def invite(self, caller: Caller, place: Place, relation: Relation, subject: str | None, terms: Terms) -> Made:
-        """Offer a relation to a person, or without a `subject` to whoever has a code. Raises Conflict, BadRequest."""
-        offer, code = self._offer(caller, place, relation, self._rules.invitation_life, subject, terms)
+    async def invite(
+        self, caller: Caller, offer_id: str, place: Place, relation: Relation, subject: str | None, terms: Terms
+    ) -> Made:
+        """Offer a relation to a person, or without a `subject` to whoever has a code.
+
+        An offer with the same id is replaced. Raises Conflict, BadRequest.
+        """
+        offer, code = self._offer(caller, offer_id, place, relation, self._rules.invitation_life, subject, terms)
         mine = await self._relation(caller.subject, place)
         await self._change(place, lambda circle: circle.offer(offer, mine, offer.offered_at, self._rules.max_people))
         return Made(offer, code)
@@ -144,9 +147,9 @@ class Sharing:
         """Leave a place without an owner, and without everybody else. Raises NotFound."""
         await self._change(place, lambda circle: circle.take())
 
-    async def make_claim(self, staff: Caller, place: Place) -> Made:
+    async def make_claim(self, staff: Caller, offer_id: str, place: Place) -> Made:
         """Make the code whose holder becomes the first owner; an older one is void. Raises Conflict."""
-        made = self._offer(staff, place, "owner", self._rules.claim_life, None, Terms(), claim=True)
+        made = self._offer(staff, offer_id, place, "owner", self._rules.claim_life, None, Terms(), claim=True)
         most = self._rules.max_people
         await self._change(place, lambda circle: circle.offer(made.offer, None, made.offer.offered_at, most))
         return made
@@ -154,6 +157,7 @@ class Sharing:
     def _offer(
         self,
         caller: Caller,
+        offer_id: str,
         place: Place,
         relation: Relation,
         life: timedelta,
@@ -164,7 +168,6 @@ class Sharing:
     ) -> Made:
         now, code = self._clock(), make_code() if subject is None else None
         digest = None if code is None else code_digest(code, self._code_key)
-        offer_id = self._new_id()
         offer = Offer(offer_id, place, relation, caller.subject, now, now + life, subject, digest, terms, claim)
         return Made(offer, code)
 

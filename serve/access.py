@@ -8,7 +8,7 @@ whether the station exists. Must not know: what the operations do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
@@ -25,16 +25,20 @@ class NotAllowed(CloudBayError):
     title = "Not allowed"
 
 
+Standing = Relation | Literal["driver"]
+"""What an app user is to what an operation is about: a relation to its station, or the one whose charge it is."""
+
+
 class Rule(NamedTuple):
-    """Who may do an operation: staff with one of `roles`, or app users with one of `relations` to its station."""
+    """Who may do an operation: staff with one of `roles`, or app users with one of `relations` to what it is about."""
 
     scope: str
     roles: frozenset[Role] = frozenset()
-    relations: frozenset[Relation] | None = None
-    """None where an operation is about no station: everybody who has signed in may."""
+    relations: frozenset[Standing] | None = None
+    """None where an operation is about what is the caller's own: everybody who has signed in may."""
 
-    def allows(self, caller: Caller, relation: Relation | None = None) -> bool:
-        """Tell whether a caller may, who has this relation to the station that it is about."""
+    def allows(self, caller: Caller, relation: Standing | None = None) -> bool:
+        """Tell whether a caller may, who is this to what it is about."""
         if caller.scopes is not None and self.scope not in caller.scopes:
             return False
         if self.roles:
@@ -58,6 +62,10 @@ ADMIN: Final[Mapping[str, Rule]] = {
     "GET /stations/{station_id}/configuration": _staff("stations:read"),
     "PATCH /stations/{station_id}/configuration": _staff("stations:write", "operator", "production"),
     "POST /stations/{station_id}/password": _staff("stations:write", "production"),
+    "GET /stations/{station_id}/owner": _staff("people:read"),
+    "PUT /stations/{station_id}/owner": _staff("people:write", "operator", "support"),
+    "DELETE /stations/{station_id}/owner": _staff("people:write", "operator", "support"),
+    "POST /stations/{station_id}/claim-code": _staff("people:write", "production"),
     "GET /stations/{station_id}/variables": _staff("stations:read"),
     "GET /stations/{station_id}/notices": _staff("stations:read"),
     "GET /stations/{station_id}/log": _staff("frames:read", "support"),
@@ -66,6 +74,9 @@ ADMIN: Final[Mapping[str, Rule]] = {
     "POST /stations/{station_id}/commands": _staff("commands:write", "operator", "support"),
     "GET /stations/{station_id}/commands/{command_id}": _staff("commands:read"),
     "DELETE /stations/{station_id}/commands/{command_id}": _staff("commands:write", "operator", "support"),
+    "GET /sites/{site_id}/owner": _staff("people:read"),
+    "PUT /sites/{site_id}/owner": _staff("people:write", "operator", "support"),
+    "DELETE /sites/{site_id}/owner": _staff("people:write", "operator", "support"),
     "GET /transactions": _staff("transactions:read"),
     "GET /transactions/{transaction_id}": _staff("transactions:read"),
     "GET /transactions/{transaction_id}/meter-values": _staff("transactions:read"),
@@ -84,6 +95,36 @@ ADMIN: Final[Mapping[str, Rule]] = {
 
 SCOPES: Final = frozenset(rule.scope for rule in ADMIN.values())
 """What keys of machines can be limited to."""
+
+
+def _person(scope: str, *relations: Standing) -> Rule:
+    return Rule(scope, relations=frozenset(relations) or None)
+
+
+APP: Final[Mapping[str, Rule]] = {
+    "GET /": _person("stations:read"),
+    "GET /stations": _person("stations:read"),
+    "GET /stations/{station_id}": _person("stations:read", "owner", "co-owner", "guest"),
+    "GET /stations/{station_id}/charges": _person("charges:read", "owner", "co-owner", "guest"),
+    "POST /stations/{station_id}/charges": _person("charges:write", "owner", "co-owner", "guest"),
+    "GET /charge-requests/{request_id}": _person("charges:read", "driver"),
+    "GET /charges": _person("charges:read"),
+    "GET /charges/{charge_id}": _person("charges:read", "driver", "owner", "co-owner"),
+    "POST /charges/{charge_id}/stop": _person("charges:write", "driver", "owner", "co-owner"),
+    "GET /charges/{charge_id}/curve": _person("charges:read", "driver", "owner", "co-owner"),
+    "GET /charges/{charge_id}/receipt": _person("charges:read", "driver", "owner", "co-owner"),
+    "GET /places/{kind}/{name}/people": _person("people:read", "owner", "co-owner"),
+    "POST /places/{kind}/{name}/people": _person("people:write", "owner", "co-owner"),
+    "PUT /places/{kind}/{name}/people/{subject}/terms": _person("people:write", "owner", "co-owner"),
+    "DELETE /places/{kind}/{name}/people/{subject}": _person("people:write", "owner", "co-owner"),
+    "DELETE /places/{kind}/{name}/invitations/{offer_id}": _person("people:write", "owner", "co-owner"),
+    "GET /relations": _person("people:read"),
+    "DELETE /relations/{kind}/{name}": _person("people:write"),
+    "GET /invitations": _person("people:read"),
+    "POST /invitations": _person("people:write"),
+    "POST /invitations/{offer_id}/acceptance": _person("people:write"),
+    "DELETE /invitations/{offer_id}": _person("people:write"),
+}
 
 
 def check(app: FastAPI, table: Mapping[str, Rule]) -> None:

@@ -5,7 +5,7 @@ It decides nothing, it only translates. Must not know: which operations there ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache, partial
 from importlib.metadata import version
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from cluster.services import ApiServices
 from serve import access, docs
-from serve.context import permitted
+from serve.context import Context, permitted
 from serve.description import describe
 from serve.etags import ETags
 from serve.hal import HalResponse
@@ -54,6 +54,8 @@ class Description(NamedTuple):
     routers: Iterable[APIRouter]
     table: Mapping[str, access.Rule]
     deprecated: Mapping[str, Deprecated] = MappingProxyType({})
+    guard: Callable[..., Awaitable[Context]] = permitted
+    """What every request passes; it raises what forbids it."""
 
 
 def build(services: ApiServices, description: Description) -> FastAPI:
@@ -80,7 +82,7 @@ def assembled(description: Description) -> FastAPI:
     app.state.prefix = prefix
     app.state.access = table
     for router in description.routers:
-        app.include_router(router, dependencies=[Depends(permitted), Depends(json_only)])
+        app.include_router(router, dependencies=[Depends(description.guard), Depends(json_only)])
     access.check(app, table)
     if unknown := set(description.deprecated) - set(table):
         raise ValueError(f"deprecated, and not there: {sorted(unknown)}")

@@ -17,10 +17,9 @@ from pydantic import BaseModel
 from cluster.idempotency import Attempt
 from cluster.identity.caller import Caller
 from cluster.identity.errors import BadToken
-from cluster.identity.relation import Relation
 from cluster.services import ApiServices
-from serve.access import NotAllowed, Rule
-from serve.hal import Link, Template, properties
+from serve.access import NotAllowed, Rule, Standing
+from serve.hal import Link, Template, given, properties
 
 Parts = Mapping[str, object]
 """What to fill into a path."""
@@ -40,16 +39,20 @@ class Context:
         self._table: Mapping[str, Rule] = request.app.state.access
         self._prefix: str = request.app.state.prefix
 
-    def may(self, operation: str, relation: Relation | None = None) -> bool:
+    def may(self, operation: str, relation: Standing | None = None) -> bool:
         """Tell whether the caller may do an operation, like `GET /stations`, given a relation to its station."""
         return self._table[operation].allows(self.caller, relation)
+
+    def rule(self, operation: str) -> Rule:
+        """Return who may do an operation."""
+        return self._table[operation]
 
     def href(self, path: str, **parts: object) -> str:
         """Return the address of a path of this application with its parts filled in."""
         return self._prefix + path.format(**{name: quote(str(part), safe="") for name, part in parts.items()})
 
     def link(
-        self, operation: str, at: Parts = _NOWHERE, *, query: str = "", relation: Relation | None = None
+        self, operation: str, at: Parts = _NOWHERE, *, query: str = "", relation: Standing | None = None
     ) -> Link | None:
         """Return a link to what a GET shows, None if the caller may not; `query` names variables to fill in."""
         if not self.may(operation, relation):
@@ -70,16 +73,17 @@ class Context:
         at: Parts = _NOWHERE,
         *,
         body: type[BaseModel] | None = None,
-        relation: Relation | None = None,
+        relation: Standing | None = None,
+        values: Parts = _NOWHERE,
     ) -> Template | None:
-        """Return the form of an operation, None if the caller may not do it."""
+        """Return the form of an operation, with `values` filled in; None if the caller may not do it."""
         if not self.may(operation, relation):
             return None
         method, _, path = operation.partition(" ")
         made: Template = {"title": title, "method": method, "target": self.href(path, **at)}
         if body is not None:
             made["contentType"] = "application/json"
-            made["properties"] = properties(body)
+            made["properties"] = given(properties(body), values)
         return made
 
     @property
@@ -119,10 +123,15 @@ async def caller(
 async def permitted(request: Request, asking: Annotated[Caller, Depends(caller)]) -> Context:
     """Return the context of a request that its caller may make. Raises BadToken, NotAllowed."""
     context = Context(request, asking)
-    operation = f"{request.method} {request.scope['route'].path}"
+    operation = operation_of(request)
     if not context.may(operation):
         raise NotAllowed(f"none of your roles allows {operation}")
     return context
+
+
+def operation_of(request: Request) -> str:
+    """Return the operation of a request, like `GET /stations`."""
+    return f"{request.method} {request.scope['route'].path}"
 
 
 Asking = Annotated[Context, Depends(permitted)]

@@ -17,6 +17,7 @@ from cluster.services import ApiServices
 from configs.settings import ApiName, Settings
 from serve import access
 from serve.admin import application as admin
+from serve.app import application as app
 from serve.front import application as front
 
 _MAX_ONGOING_REQUESTS = 1000
@@ -24,6 +25,7 @@ _MAX_ONGOING_REQUESTS = 1000
 
 _APPLICATIONS: Final[Mapping[str, Callable[[ApiServices], FastAPI]]] = {
     admin.PREFIX: admin.build,
+    app.PREFIX: app.build,
     front.PREFIX: front.build,
 }
 

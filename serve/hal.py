@@ -18,7 +18,13 @@ from serve.wire import Wire
 T = TypeVar("T")
 
 _MAX_DEPTH: Final = 3
-_INPUTS: Final = {"integer": "number", "number": "number", "boolean": "checkbox", "date-time": "datetime-local"}
+_INPUTS: Final = {
+    "integer": "number",
+    "number": "number",
+    "boolean": "checkbox",
+    "date-time": "datetime-local",
+    "time-local": "time",
+}
 _LIMITS: Final = {
     "min": "minimum", "max": "maximum", "minLength": "minLength", "maxLength": "maxLength", "regex": "pattern",
 }  # fmt: skip
@@ -52,6 +58,8 @@ class Property(TypedDict, total=False):
     minLength: int
     maxLength: int
     regex: str
+    value: object
+    readOnly: bool
 
 
 class Template(TypedDict):
@@ -97,6 +105,11 @@ def properties(body: type[BaseModel]) -> list[Property]:
     schema = body.model_json_schema(by_alias=True)
     required = set(schema.get("required", []))
     return [_property(name, part, schema, name in required) for name, part in schema.get("properties", {}).items()]
+
+
+def given(inputs: list[Property], values: Mapping[str, object]) -> list[Property]:
+    """Return a form's inputs with those filled in that it is for; they are sent as they are."""
+    return [{**one, "value": values[one["name"]], "readOnly": True} if one["name"] in values else one for one in inputs]
 
 
 def _property(name: str, part: Mapping[str, Any], schema: Mapping[str, Any], required: bool) -> Property:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from serve.admin import application as admin
+from serve.app import application as app
 from serve.application import Description, assembled
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "api"
 RELEASED: Final = FOLDER / "released"
 
-APPLICATIONS: Final[Mapping[str, Description]] = {"admin": admin.DESCRIPTION}
+APPLICATIONS: Final[Mapping[str, Description]] = {"admin": admin.DESCRIPTION, "app": app.DESCRIPTION}
 
 
 def file_name(application: str) -> str:

@@ -65,6 +65,7 @@ class Circle(msgspec.Struct):
         self.tidy(now)
         if offer.claim or offer.relation == "owner":
             self._drop(lambda other: other.relation == "owner" and other.claim == offer.claim)
+        self._drop(lambda other: other.id == offer.id)
         if offer.subject is not None:
             self._drop(lambda other: other.subject == offer.subject and other.relation == offer.relation)
         if len(self.grants) + len(self.offers) >= most:

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from cluster.services import ApiServices
 from serve import access, application
-from serve.admin import commands, hosts, placements, restart, root, stations, status, tokens, transactions
+from serve.admin import commands, hosts, owners, placements, restart, root, stations, status, tokens, transactions
 from serve.application import Description
 from serve.headers import Deprecated
 
@@ -21,7 +21,7 @@ platform itself, in the words of OCPP 2.x whatever a station speaks.
 """
 DEPRECATED: Final[Mapping[str, Deprecated]] = {}
 """Operations that will go, by method and path; they go on to work until then."""
-_MODULES = (root, stations, commands, transactions, tokens, status, hosts, restart, placements)
+_MODULES = (root, stations, owners, commands, transactions, tokens, status, hosts, restart, placements)
 
 
 DESCRIPTION: Final = Description(

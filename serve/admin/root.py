@@ -20,6 +20,7 @@ async def root(asking: Asking) -> dict[str, object]:
         "cb:station": asking.template("GET /stations/{station_id}"),
         "cb:transactions": asking.link("GET /transactions", query=transactions.FILTERS),
         "cb:transaction": asking.template("GET /transactions/{transaction_id}"),
+        "cb:owner": asking.template("GET /sites/{site_id}/owner"),
         "cb:tokens": asking.link("GET /tokens", query="limit"),
         "cb:status": asking.link("GET /status"),
         "cb:hosts": asking.link("GET /hosts"),

@@ -178,10 +178,12 @@ def _shown(asking: Context, detail: StationDetail) -> dict[str, object]:
         "cb:notices": asking.link("GET /stations/{station_id}/notices", at, query="limit"),
         "cb:log": asking.link("GET /stations/{station_id}/log", at, query="limit"),
         "cb:transactions": _transactions_of(asking, station.station_id),
+        "cb:owner": asking.link("GET /stations/{station_id}/owner", at),
         "up": asking.link("GET /stations"),
     }
     forms = {
         "command": asking.form("POST /stations/{station_id}/commands", "Send a command", at, body=CommandAsked),
+        "claim-code": asking.form("POST /stations/{station_id}/claim-code", "Make a code for its first owner", at),
         "new-password": asking.form("POST /stations/{station_id}/password", "Replace the password", at),
     }
     return {

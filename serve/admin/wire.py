@@ -115,6 +115,28 @@ class PasswordOut(Resource):
     password: str
 
 
+class OwnerAsked(Asked):
+    """Who is to own a station or site."""
+
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class OwnerOut(Resource):
+    """Who owns a station or site."""
+
+    place: dict[str, str]
+    subject: str | None = Field(description="The person's id on this platform; null if nobody does.")
+    since: datetime | None
+
+
+class ClaimOut(Resource):
+    """The code that the first owner claims a station with, shown this once."""
+
+    station_id: str
+    code: str
+    expires_at: datetime
+
+
 class CommandAsked(Asked):
     """A command in the words of OCPP 2.x, whatever the station speaks."""
 
@@ -156,6 +178,7 @@ class CommandOut(Resource):
     response: dict[str, object] | None = Field(description="The station's answer in 2.x words.")
     error: str | None
     transaction: str | None = Field(description="Id of the transaction that a remote start led to.")
+    energy_limit_wh: float | None = Field(description="What that transaction may take; it is ended there.")
 
 
 class GapsOut(Wire):

@@ -32,6 +32,7 @@ async def overview() -> HTMLResponse:
     """Show where the API is described."""
     body = """<p>The API has two applications; each begins at its root and is walked by links (HAL).</p>
 <dl><dt><a href="/admin/v1/docs">/admin/v1</a></dt><dd>Staff: the fleet, its stations, the platform.</dd>
+<dt><a href="/app/v1/docs">/app/v1</a></dt><dd>App users: their stations, their charges, with whom they share.</dd>
 <dt><a href="/docs/relations">Relations</a></dt><dd>What the links of their answers lead to.</dd></dl>"""
     return _page(title="CloudBay", body=body)
 

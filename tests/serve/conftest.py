@@ -10,6 +10,7 @@ from actors.domain.station import ConnectorState, Station
 from cluster.bearer import mint
 from cluster.identity.caller import Role
 from serve.admin import application as admin_application
+from serve.app import application as app_application
 from serve.front import application as front_application
 from tests.serve.fakes import NOW, TOKEN_KEY, MemoryPlatform, a_transaction
 
@@ -25,9 +26,9 @@ def furnished_platform() -> MemoryPlatform:
     platform = MemoryPlatform()
     platform.known = {
         "CP-1": Station("CP-1", "Vendor", "M1", registration="Accepted", gateway_id="gateway-a", last_seen_at=NOW,
-                        password_digest="d" * 64, connectors={"1/1": ConnectorState("Occupied", NOW)}),
-        "CP 2/é": Station("CP 2/é"),
-        "CP-3": Station("CP-3"),
+                        password_digest="d" * 64, site_id="DEPOT", connectors={"1/1": ConnectorState("Occupied", NOW)}),
+        "CP 2/é": Station("CP 2/é", site_id="DEPOT"),
+        "CP-3": Station("CP-3", site_id="DEPOT"),
     }  # fmt: skip
     platform.summaries = [a_transaction(1), a_transaction(2, ended=False)]
     return platform
@@ -42,7 +43,7 @@ def bearer(*roles: Role, life_s: int = 60, key: bytes = TOKEN_KEY, subject: str 
 async def anonymous(platform: MemoryPlatform) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client without a token."""
     services = platform.services_of_tests()
-    applications = (admin_application, front_application)
+    applications = (admin_application, app_application, front_application)
     routes = [Mount(application.PREFIX, application.build(services)) for application in applications]
     transport = httpx.ASGITransport(Router(routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:

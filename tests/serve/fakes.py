@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from actors.domain.command import Command
-from actors.domain.meter import EnergyPoint
+from actors.domain.meter import EnergyMeter, EnergyPoint
 from actors.domain.station import Configuration, Station, decided
 from actors.domain.token import KnownToken, token_key
-from actors.domain.transaction import GapReport
+from actors.domain.transaction import ChargingTransaction, GapReport
 from actors.errors import BadRequest, Changed, Conflict, NotFound, StationOffline, Unavailable
 from cluster.approvals import Approvals
 from cluster.bearer import OwnTokens
 from cluster.bus.fanout import Fanout
+from cluster.charging import START, STOP, Charging
 from cluster.idempotency import Repeats
 from cluster.identity.assembly import assemble
 from cluster.identity.signing import make_signing_keys
 from cluster.keys import Keys
 from cluster.partitions import PartitionMap
 from cluster.services import ApiServices, FleetStats
+from cluster.sharing import Sharing, SharingRules
 from cluster.store.views import (
     FleetCounts,
     FrameEntry,
@@ -46,9 +48,12 @@ from configs.settings import Settings
 from serve.access import SCOPES
 from tests.twins.approvals import MemoryApprovals
 from tests.twins.audit import MemoryAudit, MemoryAuditLog
+from tests.twins.charges import MemoryCharges, MemoryDrivers
+from tests.twins.circles import MemoryCircles
 from tests.twins.idempotency import MemoryClaims
 from tests.twins.identity import MemoryAttempts, memory_stores
 from tests.twins.live import MemoryLiveLog
+from tests.twins.store import MemoryDatabase
 
 T = TypeVar("T")
 
@@ -82,15 +87,20 @@ class MemoryPlatform:
     """Queries, registry, chargers and health in one; `down` makes parts fail, `answers_in_s` commands finish."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Station] = {}
+        self.database = MemoryDatabase()
+        self.circles = MemoryCircles(self.database)
+        self.drivers = MemoryDrivers(self.database)
+        self.charges = MemoryCharges(self.database, self.circles, self.drivers)
         self.summaries: list[TransactionSummary] = []
-        self.queue: dict[str, Command] = {}
+        self.queue = self.database.commands
         self.log: list[FrameEntry] = []
         self.cards: dict[str, KnownToken] = {}
         self.reported: list[StoredVariable] = []
         self.told: list[StoredNotice] = []
         self.down: set[str] = set()
+        self.now = NOW
         self.answers_in_s: float | None = None
+        self.station_agrees = True
         self.asked_wait_s: list[float] = []
         self.frames_in = 100
         self.at_s = 0.0
@@ -101,7 +111,6 @@ class MemoryPlatform:
         self.wanted = 1
         self.restarts = 0
         self.restart_id = ""
-        self.now = NOW
         self.before_submit: Callable[[], Awaitable[None]] = _at_once
         self.claims = MemoryClaims()
         self.audit_log = MemoryAuditLog()
@@ -116,6 +125,7 @@ class MemoryPlatform:
         ids = iter(f"id-{number}" for number in range(1_000_000))
         lock, kept = timedelta(seconds=60), timedelta(hours=24)
         repeats = Repeats(self.claims, PASSWORD_KEY, lock, kept, self.clock, lambda: str(uuid4()))
+        rules = SharingRules(settings.sharing.max_people, timedelta(days=7), timedelta(days=365))
         return ApiServices(
             settings=settings,
             queries=self,
@@ -125,6 +135,8 @@ class MemoryPlatform:
             identity=assemble(settings, memory_stores(), MemoryAttempts(), KEYS, SCOPES, self.clock, lambda: next(ids)),
             hosts=self,
             placements=self,
+            sharing=Sharing(self.circles, rules, self.clock, PASSWORD_KEY),
+            charging=Charging(self.charges, self, self, self.drivers, self.clock, timedelta(minutes=1)),
             audit_log=self.audit_log,
             audit=MemoryAudit(),
             approvals=Approvals(MemoryApprovals(), {}, lambda: NOW, lambda: next(ids)),
@@ -139,12 +151,21 @@ class MemoryPlatform:
             close=self.close,
         )
 
-    def services_of_tests(self) -> ApiServices:
-        """Return the bundle with the settings that tests go by."""
-        return self.services(Settings.load("embedded", env={}, overrides={"hosts.count": 1}))
+    @property
+    def known(self) -> dict[str, Station]:
+        """The stations by id."""
+        return self.database.stations
+
+    @known.setter
+    def known(self, stations: dict[str, Station]) -> None:
+        self.database.stations = stations
 
     def clock(self) -> datetime:
         return self.now
+
+    def services_of_tests(self) -> ApiServices:
+        """Return the bundle with the settings that tests go by."""
+        return self.services(Settings.load("embedded", env={}, overrides={"hosts.count": 1}))
 
     async def close(self) -> None:
         self.closed = True
@@ -221,7 +242,7 @@ class MemoryPlatform:
                 s.station_id, s.vendor_name, s.model, s.firmware_version, s.ocpp_version, s.registration,
                 s.connected, s.last_seen_at, s.connectors,
             )
-            for s in self.known.values()
+            for s in self.known.values() if site_id is None or s.site_id == site_id
         ]  # fmt: skip
         return _page(found, cursor, limit)
 
@@ -230,6 +251,11 @@ class MemoryPlatform:
             raise NotFound(f"there is no station {station_id}")
         station = self.known[station_id]
         is_open = [t for t in self.summaries if t.station_id == station_id and t.ended_at is None]
+        is_open += [
+            a_transaction(1, station_id, ended=False)
+            for transaction in self.database.transactions.values()
+            if transaction.station_id == station_id and transaction.ended_at is None
+        ]
         return StationDetail(station, station.password_digest is not None, is_open)
 
     async def transactions(
@@ -255,7 +281,8 @@ class MemoryPlatform:
         raise NotFound(f"there is no transaction {transaction_id}")
 
     async def meter_values(self, transaction_id: str, received: bool = False) -> TransactionMeterValues:
-        await self.transaction(transaction_id)
+        if transaction_id not in self.database.transactions:
+            await self.transaction(transaction_id)
         raw = ReceivedMeterValues("0", NOW, NOW, [{"sampledValue": [{"value": 1}]}])
         return TransactionMeterValues([EnergyPoint(NOW, 100.0, 7000.0, 55.0)], [raw] if received else [])
 
@@ -313,17 +340,50 @@ class MemoryPlatform:
         station = (await self.station(command.station_id)).station
         if command.action == "Explode":
             raise RuntimeError("secret detail: password=hunter2")
-        if command.action != "Reset":
+        if command.action not in ("Reset", START, STOP):
             raise BadRequest(f"{command.action} is no command")
         if command.if_offline == "fail" and not station.connected:
             raise StationOffline(f"station {command.station_id} is not connected")
         self.queue[command.id] = command
         self.asked_wait_s.append(wait_s)
+        if command.action in (START, STOP):
+            command.move("sent", self.now)
+            command.move("accepted" if self.station_agrees else "rejected", self.now)
+            if self.station_agrees:
+                self._charge(command)
+            return command
         if self.answers_in_s is not None and wait_s >= self.answers_in_s:
             command.move("sent", NOW)
             command.move("accepted", NOW)
             command.response = {"status": "Accepted"}
         return command
+
+    def _charge(self, command: Command) -> None:
+        """Begin or end a charge as a station does that was asked to."""
+        if command.action == STOP:
+            wire_id = str(command.payload["transactionId"])
+            (running,) = [t for t in self.database.transactions.values() if t.transaction_id == wire_id]
+            running.ended_at, running.stopped_reason, running.charging_state = self.now, "Remote", None
+            return
+        token = command.payload["idToken"]
+        assert isinstance(token, dict)
+        evse_id = int(str(command.payload["evseId"]))
+        self.charge(command.station_id, token["idToken"], evse_id)
+        command.transaction = list(self.database.transactions)[-1]
+
+    def charge(
+        self, station_id: str, id_token: str, evse_id: int = 1, energy_wh: float = 1500.0, *, ended: bool = False
+    ) -> ChargingTransaction:
+        """Let somebody charge."""
+        number = len(self.database.transactions) + 1
+        made = ChargingTransaction(
+            str(UUID(int=number)), station_id, f"wire-{number}", self.now, evse_id=evse_id, connector_id=1,
+            id_token=id_token, started_at=self.now, charging_state="Charging", meter=EnergyMeter(energy_wh=energy_wh),
+        )  # fmt: skip
+        if ended:
+            made.ended_at, made.charging_state = self.now + timedelta(hours=2), None
+        self.database.transactions[made.id] = made
+        return made
 
     async def cancel(self, station_id: str, command_id: str) -> Command:
         command = await self.command(command_id)

@@ -14,6 +14,7 @@ from tests.serve.fakes import MemoryPlatform
 
 _PARTS = {
     "station_id": "CP-1", "command_id": "x", "transaction_id": "x", "id_token": "AA", "kind": "site", "name": "DEPOT",
+    "site_id": "DEPOT",
 }  # fmt: skip
 MATRIX = [(operation, role) for operation in sorted(ADMIN) for role in sorted(ROLES)]
 
@@ -24,6 +25,11 @@ CHANGING: dict[str, set[str]] = {
     "POST /stations/{station_id}/password": {"admin", "production"},
     "POST /stations/{station_id}/commands": {"admin", "operator", "support"},
     "DELETE /stations/{station_id}/commands/{command_id}": {"admin", "operator", "support"},
+    "PUT /stations/{station_id}/owner": {"admin", "operator", "support"},
+    "DELETE /stations/{station_id}/owner": {"admin", "operator", "support"},
+    "POST /stations/{station_id}/claim-code": {"admin", "production"},
+    "PUT /sites/{site_id}/owner": {"admin", "operator", "support"},
+    "DELETE /sites/{site_id}/owner": {"admin", "operator", "support"},
     "POST /tokens": {"admin", "operator", "support"},
     "DELETE /tokens/{id_token}": {"admin", "operator", "support"},
     "PUT /hosts": {"admin", "operator"},

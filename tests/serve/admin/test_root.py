@@ -22,7 +22,7 @@ async def test_the_api_describes_itself(anonymous: httpx.AsyncClient) -> None:
 
 async def test_every_link_of_the_root_leads_somewhere(auditor: httpx.AsyncClient) -> None:
     links = (await auditor.get("/admin/v1/")).json()["_links"]
-    parts = {"station_id": "CP-1", "transaction_id": "00000000-0000-0000-0000-000000000001"}
+    parts = {"station_id": "CP-1", "site_id": "DEPOT", "transaction_id": "00000000-0000-0000-0000-000000000001"}
     for relation, link in links.items():
         if relation != "curies":
             href = link["href"].partition("{?")[0].format(**parts)

@@ -112,10 +112,10 @@ async def test_only_what_may_be_done_is_offered(anonymous: httpx.AsyncClient) ->
         return set(station["_templates"]), set(station["_links"])
 
     forms, links = await offered("admin")
-    assert (forms, "cb:log" in links) == ({"command", "new-password"}, True)
+    assert (forms, "cb:log" in links) == ({"command", "new-password", "claim-code"}, True)
     forms, links = await offered("auditor")
     assert (forms, "cb:log" in links) == (set(), False)
-    assert (await offered("production"))[0] == {"new-password"}
+    assert (await offered("production"))[0] == {"new-password", "claim-code"}
 
 
 async def test_a_form_says_how_it_is_filled_in(admin: httpx.AsyncClient) -> None:

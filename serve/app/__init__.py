@@ -1,0 +1,1 @@
+"""The application of app users: their stations, their charges, and with whom they share."""

@@ -1,0 +1,31 @@
+"""The app put together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import FastAPI
+
+from cluster.services import ApiServices
+from serve import access, application
+from serve.app import charges, invitations, people, root, stations
+from serve.app.asking import allowed
+from serve.application import Description
+
+PREFIX = "/app/v1"
+
+_ABOUT = """
+The application of app users: stations that they own or share, their charges there with receipts, and whom they share
+with. Who has no relation to a station does not learn that it exists.
+"""
+_MODULES = (root, stations, charges, people, invitations)
+
+
+DESCRIPTION: Final = Description(
+    PREFIX, "CloudBay app", _ABOUT, [module.router for module in _MODULES], access.APP, guard=allowed
+)
+
+
+def build(services: ApiServices) -> FastAPI:
+    """Return the application on these services."""
+    return application.build(services, DESCRIPTION)

@@ -1,0 +1,29 @@
+"""Where app users begin: everything that is theirs is reached from here."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from serve.app import charges
+from serve.app.asking import Asking
+from serve.app.wire import CodeAsked
+from serve.hal import Resource, present
+
+router = APIRouter(tags=["root"])
+
+
+@router.get("/", response_model=Resource)
+async def root(asking: Asking) -> dict[str, object]:
+    """Return links to all there is for the caller."""
+    links = {
+        "cb:stations": asking.link("GET /stations", query="limit"),
+        "cb:charges": asking.link("GET /charges", query=charges.FILTERS),
+        "cb:relations": asking.link("GET /relations", query="limit"),
+        "cb:invitations": asking.link("GET /invitations"),
+        "describedby": {"href": asking.href("/openapi.json")},
+    }
+    redeem = asking.form("POST /invitations", "Use a code", body=CodeAsked)
+    return {
+        "links": {"self": asking.here, "curies": asking.curies, **present(links)},
+        "templates": present({"redeem": redeem}),
+    }
