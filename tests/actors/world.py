@@ -171,6 +171,7 @@ class World:
         *,
         deadline_s: float = 60.0,
         if_offline: IfOffline = "wait",
+        energy_limit_wh: float | None = None,
     ) -> str:
         """Submit a command; return its id. Raises what `Charger.submit` raises."""
         self._command_number += 1
@@ -182,6 +183,7 @@ class World:
             self.now,
             self.now + timedelta(seconds=deadline_s),
             if_offline,
+            energy_limit_wh=energy_limit_wh,
         )
         self.act(station_id, lambda charger, now: charger.submit(command, now))
         return command.id

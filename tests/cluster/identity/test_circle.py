@@ -80,7 +80,7 @@ def test_an_offer_holds_as_long_as_its_maker_could_make_it(circle: Circle) -> No
     circle.offer(offer("guest", "cora"), "co-owner", NOON, MOST)
     for maker in ("guest", None):
         with pytest.raises(NotFound):
-            circle.accept("o-1", "new", maker, NOON)  # type: ignore[arg-type]
+            circle.accept("o-1", "new", maker, NOON)
     assert circle.accept("o-1", "new", "co-owner", NOON).relation == "guest"
 
 
