@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from actors.domain.command import Command
 from actors.domain.station import Station
-from actors.domain.use import Hindrance, hindrance
+from actors.domain.use import Hindrance, hindrance, occupies
 from actors.errors import Conflict, NotFound
 from cluster.identity.caller import Caller
 from cluster.identity.relation import Exhausted, Grant, Place, Use, allowance_wh, exhausted
@@ -190,5 +190,9 @@ def may_start(
     detail: StationDetail, grant: Grant, used: Use, now: datetime, evse_id: int, connector_id: int | None
 ) -> Hindrance | Exhausted | None:
     """Return why somebody cannot begin a charge at a connector now, or None if he can."""
-    charging = {charge.evse_id for charge in detail.open_transactions if charge.evse_id is not None}
+    charging = {
+        charge.evse_id
+        for charge in detail.open_transactions
+        if charge.evse_id is not None and occupies(charge.id_token, charge.charging_state)
+    }
     return exhausted(grant.terms, used, now) or hindrance(detail.station, evse_id, connector_id, charging)

@@ -13,14 +13,15 @@ Hindrance = Literal["unknown", "offline", "not accepted", "faulted", "unavailabl
 _HINDERING: Final[dict[str, Hindrance]] = {
     "Faulted": "faulted", "Unavailable": "unavailable", "Reserved": "reserved",
 }  # fmt: skip
+_WAITING: Final = ("EVConnected", "Idle", None)
 _WHOLE: Final = 0
 
 
 def hindrance(station: Station, evse_id: int, connector_id: int | None, charging: Collection[int]) -> Hindrance | None:
     """Return why a charge cannot begin at a connector now, or None if it can.
 
-    Without a `connector_id` any of the EVSE's will do. `charging` are the EVSEs with an open transaction. A connector
-    that is Occupied without one has a cable in it and waits for just this.
+    Without a `connector_id` any of the EVSE's will do. `charging` are the EVSEs where somebody charges. A connector
+    that is Occupied while nobody does has a cable in it and waits for just this.
     """
     connectors = _connectors(station, evse_id)
     if connector_id is not None:
@@ -39,6 +40,15 @@ def hindrance(station: Station, evse_id: int, connector_id: int | None, charging
         return "in use"
     each = [_HINDERING.get(_status(station, key)) for key in connectors]
     return None if None in each else each[0]
+
+
+def occupies(id_token: str | None, charging_state: str | None) -> bool:
+    """Tell whether an open transaction is somebody's charge.
+
+    A 2.x station may open one when a cable is plugged in (TxStartPoint EVConnected); until it names a token, nobody has
+    been authorized, and it waits to be started.
+    """
+    return id_token is not None or charging_state not in _WAITING
 
 
 def connectors_of(station: Station) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ Hour = Annotated[
     WithJsonSchema({"type": "string", "format": "time-local", "pattern": _HOUR, "examples": ["18:00"]}),
 ]
 """A time of day without an offset; which zone it is in is said beside it."""
-Weekday = Annotated[int, Field(ge=0, le=6)]
+Weekday = Annotated[int, Field(ge=0, le=6, examples=[0])]
 
 
 class Terms(Wire):

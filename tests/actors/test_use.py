@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from actors.domain.station import ConnectorState, Station
-from actors.domain.use import Hindrance, connectors_of, hindrance
+from actors.domain.use import Hindrance, connectors_of, hindrance, occupies
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -38,6 +38,14 @@ def test_who_charges_at_an_evse_has_it_with_all_its_connectors() -> None:
     assert hindrance(two, 1, 1, {1}) == "in use"
     assert hindrance(two, 1, 2, {1}) == "in use"
     assert hindrance(two, 2, 1, {1}) is None
+
+
+def test_a_transaction_that_began_with_the_cable_waits_to_be_started() -> None:
+    """2.0.1 E02, F02: TxStartPoint EVConnected; nobody has been authorized yet."""
+    assert not occupies(None, "EVConnected")
+    assert not occupies(None, None)
+    assert occupies("gus", "EVConnected")
+    assert occupies(None, "Charging"), "a station may charge without asking who"
 
 
 def test_an_evse_can_be_used_while_one_of_its_connectors_can() -> None:

@@ -100,7 +100,8 @@ async def charge_a_car(root: Resource) -> Resource:
 
 async def command_a_station(root: Resource, words: str, action: str, payload: Mapping[str, object]) -> Resource:
     """Walk through the admin application: find a station, send it a command; return the command with its result."""
-    found = await root.follow("cb:stations", q=words, limit=1)
+    listed = await root.follow("cb:stations", q=words, limit=1)
+    found = await listed.until(lambda page: bool(page.items("cb:station")))
     station = await found.items("cb:station")[0].follow("self")
     command = await station.submit("command", action=action, payload=payload)
     return await command.until(lambda command: command["status"] not in ("queued", "sent"))
