@@ -131,7 +131,11 @@ async def get_curve(charge_id: str, asking: Asking) -> dict[str, object]:
     }
 
 
-@router.get("/charges/{charge_id}/receipt", response_model=ReceiptOut, responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}})
+@router.get(
+    "/charges/{charge_id}/receipt",
+    response_model=ReceiptOut,
+    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
+)
 async def get_receipt(charge_id: str, asking: Asking, accept: Annotated[str, Header()] = "") -> Response:
     """Return what was charged, once the charge has ended; as a page to print with `Accept: text/html`."""
     found = receipt.of(asking.charge)
