@@ -16,7 +16,7 @@ from actors.domain.station import Station
 from actors.domain.use import Hindrance, hindrance, occupies
 from actors.errors import Conflict, NotFound
 from cluster.identity.caller import Caller
-from cluster.identity.relation import Exhausted, Grant, Place, Use, allowance_wh, exhausted
+from cluster.identity.relation import Exhausted, Holding, Tie, Use, allowance_wh, exhausted
 from cluster.store.views import Charge, Page, StationDetail
 
 _LOOK_EVERY_S: Final = 0.25
@@ -27,7 +27,7 @@ STOP: Final = "RequestStopTransaction"
 class ChargeQueries(Protocol):
     """What app users may look at. Everything raises Unavailable, and BadRequest for a bad cursor or value."""
 
-    async def grants_of(self, subject: str, cursor: str | None = None, limit: int = 100) -> Page[Grant]:
+    async def ties_of(self, subject: str, cursor: str | None = None, limit: int = 100) -> Page[Tie]:
         """List what somebody has relations to, in force or not."""
 
     async def stations_of(
@@ -49,8 +49,8 @@ class ChargeQueries(Protocol):
     async def charge(self, charge_id: str) -> Charge:
         """Return one charge. Raises NotFound."""
 
-    async def used(self, subject: str, place: Place, since: datetime, now: datetime) -> Use:
-        """Return what somebody has charged at a place since then, with starts that may still become charges."""
+    async def used(self, subject: str, holding: Holding, since: datetime, now: datetime) -> Use:
+        """Return what somebody has charged at a holding since then, with starts that may still become charges."""
 
 
 class Drivers(Protocol):
@@ -96,16 +96,16 @@ class Charging:
         self._clock = clock
         self._start_within = start_within
 
-    async def used(self, grant: Grant) -> Use:
+    async def used(self, tie: Tie) -> Use:
         """Return what has been taken of a guest's limits; nothing is looked up where there are none."""
-        if not grant.terms.limits:
+        if not tie.terms.limits:
             return Use()
-        return await self.look.used(grant.subject, grant.place, grant.granted_at, self._clock())
+        return await self.look.used(tie.subject, tie.holding, tie.granted_at, self._clock())
 
     async def start(
         self,
         caller: Caller,
-        grant: Grant,
+        tie: Tie,
         station_id: str,
         request_id: str,
         evse_id: int,
@@ -115,13 +115,13 @@ class Charging:
     ) -> Command:
         """Ask a station to begin a charge; wait for its transaction up to `wait_s`.
 
-        `grant` is what the caller is to the station; `again` tells that an earlier call with the same `request_id` may
+        `tie` is what the caller is to the station; `again` tells that an earlier call with the same `request_id` may
         have been executed. Raises Conflict when it cannot be now, and what `ChargerDirectory.submit` raises.
         """
         waiting_until = asyncio.get_running_loop().time() + wait_s
         command = await self._earlier(request_id) if again else None
         if command is None:
-            command = await self._start(caller, grant, station_id, request_id, evse_id, connector_id)
+            command = await self._start(caller, tie, station_id, request_id, evse_id, connector_id)
             command = await self._chargers.submit(command, wait_s, again)
         while command.status in ("queued", "sent", "accepted") and command.transaction is None:
             left_s = waiting_until - asyncio.get_running_loop().time()
@@ -132,11 +132,11 @@ class Charging:
         return command
 
     async def _start(
-        self, caller: Caller, grant: Grant, station_id: str, request_id: str, evse_id: int, connector_id: int | None
+        self, caller: Caller, tie: Tie, station_id: str, request_id: str, evse_id: int, connector_id: int | None
     ) -> Command:
         """Return the command that begins a charge. Raises Conflict when it cannot be now."""
-        detail, used, now = await self._stations.station(station_id), await self.used(grant), self._clock()
-        refusal = may_start(detail, grant, used, now, evse_id, connector_id)
+        detail, used, now = await self._stations.station(station_id), await self.used(tie), self._clock()
+        refusal = may_start(detail, tie, used, now, evse_id, connector_id)
         if refusal is not None:
             raise Conflict(f"EVSE {evse_id} cannot be used now: {refusal}")
         return Command(
@@ -151,7 +151,7 @@ class Charging:
             deadline=now + self._start_within,
             if_offline="fail",
             requested_by=caller.subject,
-            energy_limit_wh=allowance_wh(grant.terms, used),
+            energy_limit_wh=allowance_wh(tie.terms, used),
         )
 
     async def stop(
@@ -187,7 +187,7 @@ class Charging:
 
 
 def may_start(
-    detail: StationDetail, grant: Grant, used: Use, now: datetime, evse_id: int, connector_id: int | None
+    detail: StationDetail, tie: Tie, used: Use, now: datetime, evse_id: int, connector_id: int | None
 ) -> Hindrance | Exhausted | None:
     """Return why somebody cannot begin a charge at a connector now, or None if he can."""
     charging = {
@@ -195,4 +195,4 @@ def may_start(
         for charge in detail.open_transactions
         if charge.evse_id is not None and occupies(charge.id_token, charge.charging_state)
     }
-    return exhausted(grant.terms, used, now) or hindrance(detail.station, evse_id, connector_id, charging)
+    return exhausted(tie.terms, used, now) or hindrance(detail.station, evse_id, connector_id, charging)

@@ -1,4 +1,4 @@
-"""May a connector be used now: the one place that decides from what its station has last said."""
+"""May a connector be used now: the one holding that decides from what its station has last said."""
 
 from __future__ import annotations
 

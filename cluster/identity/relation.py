@@ -18,7 +18,7 @@ from actors.errors import BadRequest
 Relation = Literal["owner", "co-owner", "guest"]
 """An owner has the station, a co-owner shares in everything but giving it away, a guest charges within limits."""
 
-PlaceKind = Literal["station", "site"]
+HoldingKind = Literal["station", "site"]
 
 _STRENGTH: Final[Mapping[Relation, int]] = {"owner": 3, "co-owner": 2, "guest": 1}
 _MAY_GIVE: Final[Mapping[Relation, frozenset[Relation]]] = {
@@ -30,10 +30,10 @@ _WEEK: Final = tuple(range(7))
 _A_DAY: Final = timedelta(days=1)
 
 
-class Place(NamedTuple):
+class Holding(NamedTuple):
     """What relations are to: a station, or a site with all its stations."""
 
-    kind: PlaceKind
+    kind: HoldingKind
     name: str
 
 
@@ -92,11 +92,11 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
         return any(limit is not None for limit in limits)
 
 
-class Grant(msgspec.Struct, frozen=True):
-    """A relation that somebody has: who, to which place, in which terms, from whom. One for each person and place."""
+class Tie(msgspec.Struct, frozen=True):
+    """A relation that somebody has: who, to which holding, in which terms, from whom; one for a person and holding."""
 
     subject: str
-    place: Place
+    holding: Holding
     relation: Relation
     granted_by: str
     granted_at: datetime
@@ -108,7 +108,7 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Use(NamedTuple):
-    """What somebody has taken under a grant, with the charges that are about to begin."""
+    """What somebody has taken under a tie, with the charges that are about to begin."""
 
     charges: int = 0
     energy_wh: float = 0.0
@@ -146,26 +146,26 @@ def check_terms(relation: Relation, terms: Terms, now: datetime) -> None:
 
 
 def may_give(relation: Relation | None, given: Relation) -> bool:
-    """Tell whether somebody with a relation to a place may give another one, change it, and take it back."""
+    """Tell whether somebody with a relation to a holding may give another one, change it, and take it back."""
     return relation is not None and given in _MAY_GIVE[relation]
 
 
-def deciding(subject: str, grants: Iterable[Grant], now: datetime) -> Grant | None:
-    """Return the grant that says what somebody is to a place, of all on it and on its site; None for a stranger.
+def deciding(subject: str, ties: Iterable[Tie], now: datetime) -> Tie | None:
+    """Return the tie that says what somebody is to a holding, of all on it and on its site; None for a stranger.
 
     The strongest counts, among equals the one on the station itself. A station has one owner at most: if it has one of
     its own, the owner of its site is a co-owner there.
     """
-    found = [grant for grant in grants if grant.in_force(now)]
-    owned = any(grant.place.kind == "station" and grant.relation == "owner" for grant in found)
-    mine = [_beside_owner(grant) if owned else grant for grant in found if grant.subject == subject]
-    return max(mine, key=lambda grant: (_STRENGTH[grant.relation], grant.place.kind == "station"), default=None)
+    found = [tie for tie in ties if tie.in_force(now)]
+    owned = any(tie.holding.kind == "station" and tie.relation == "owner" for tie in found)
+    mine = [_beside_owner(tie) if owned else tie for tie in found if tie.subject == subject]
+    return max(mine, key=lambda tie: (_STRENGTH[tie.relation], tie.holding.kind == "station"), default=None)
 
 
-def _beside_owner(grant: Grant) -> Grant:
-    if grant.place.kind == "site" and grant.relation == "owner":
-        return msgspec.structs.replace(grant, relation="co-owner")
-    return grant
+def _beside_owner(tie: Tie) -> Tie:
+    if tie.holding.kind == "site" and tie.relation == "owner":
+        return msgspec.structs.replace(tie, relation="co-owner")
+    return tie
 
 
 @cache

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.station import Station
 from actors.errors import NotFound
-from cluster.identity.relation import Grant, Place, Use
+from cluster.identity.relation import Holding, Tie, Use
 from cluster.store.decoding import STATION_COLUMNS, TRANSACTION_STATE, decode_station
 from cluster.store.holders import decode_nameless
 from cluster.store.paging import Order
@@ -31,7 +31,7 @@ _COLUMNS: Final = [transactions.c[name] for name in Charge.__struct_fields__ if 
 _START_WAIT: Final = timedelta(minutes=5)
 """How long a start that was asked for may take to become a transaction."""
 
-_decode_grant = msgspec.json.Decoder(Grant).decode
+_decode_tie = msgspec.json.Decoder(Tie).decode
 
 
 class PostgresCharges:
@@ -40,10 +40,10 @@ class PostgresCharges:
     def __init__(self, engine: AsyncEngine) -> None:
         self._reader = Reader(engine)
 
-    async def grants_of(self, subject: str, cursor: str | None = None, limit: int = 100) -> Page[Grant]:
+    async def ties_of(self, subject: str, cursor: str | None = None, limit: int = 100) -> Page[Tie]:
         """List what somebody has relations to, in force or not."""
         query = select(relations.c.state.cast(Text).label("state")).where(relations.c.subject == subject)
-        return await self._reader.page(query, _MINE, cursor, limit, lambda row: _decode_grant(row.state))
+        return await self._reader.page(query, _MINE, cursor, limit, lambda row: _decode_tie(row.state))
 
     async def stations_of(
         self, subject: str, now: datetime, cursor: str | None = None, limit: int = 100
@@ -88,13 +88,13 @@ class PostgresCharges:
             raise NotFound(f"there is no charge {charge_id}")
         return _charge(row)
 
-    async def used(self, subject: str, place: Place, since: datetime, now: datetime) -> Use:
-        """Return what somebody has charged at a place since then, with starts that may still become charges."""
+    async def used(self, subject: str, holding: Holding, since: datetime, now: datetime) -> Use:
+        """Return what somebody has charged at a holding since then, with starts that may still become charges."""
         charged = func.coalesce(func.sum(transactions.c.energy_wh), 0.0)
         made = select(func.count().label("made"), charged.label("energy_wh")).where(
             transactions.c.token_key == _token_of(subject),
             transactions.c.began_at >= since,
-            _at(transactions.c.station_id, place),
+            _at(transactions.c.station_id, holding),
         )
         asked = select(func.count()).where(
             commands.c.requested_by == subject,
@@ -102,7 +102,7 @@ class PostgresCharges:
             commands.c.status.in_(["queued", "sent", "accepted"]),
             commands.c.transaction.is_(None),
             commands.c.created_at >= max(since, now - _START_WAIT),
-            _at(commands.c.station_id, place),
+            _at(commands.c.station_id, holding),
         )
         (row,) = await self._reader.all(made.add_columns(asked.scalar_subquery().label("asked")))
         return Use(row.made + row.asked, row.energy_wh)
@@ -127,10 +127,10 @@ def _token_of(subject: str) -> ColumnElement[bytes]:
     return select(drivers.c.token_key).where(drivers.c.subject == subject).scalar_subquery()
 
 
-def _at(station_id: ColumnElement[str], place: Place) -> ColumnElement[bool]:
-    if place.kind == "station":
-        return station_id == place.name
-    return station_id.in_(select(stations.c.station_id).where(stations.c.site_id == place.name))
+def _at(station_id: ColumnElement[str], holding: Holding) -> ColumnElement[bool]:
+    if holding.kind == "station":
+        return station_id == holding.name
+    return station_id.in_(select(stations.c.station_id).where(stations.c.site_id == holding.name))
 
 
 def _is_uuid(text: str) -> bool:

@@ -651,8 +651,8 @@ idempotency_keys = Table(
 # What is purged.
 Index("idempotency_keys_kept_until", idempotency_keys.c.kept_until)
 
-# The people of stations and sites: a row with a version for each place that has any, who has a relation to it, and who
-# is offered one. `state` is the whole Grant or Offer; the other columns are what is looked for.
+# The people of stations and sites: a row with a version for each holding that has any, who has a relation to it, and
+# who is offered one. `state` is the whole Tie or Offer; the other columns are what is looked for.
 circles = Table(
     "circles",
     metadata,
@@ -674,7 +674,7 @@ relations = Table(
 )
 # What somebody has relations to.
 Index("relations_subject", relations.c.subject, relations.c.kind, relations.c.name)
-# A place has one owner at most.
+# A holding has one owner at most.
 Index(
     "relations_owner", relations.c.kind, relations.c.name, unique=True, postgresql_where=relations.c.relation == "owner"
 )
@@ -690,8 +690,8 @@ offers = Table(
     Column("offered_at", _Time, nullable=False),
     Column("state", JSON, nullable=False),
 )
-# The offers at a place.
-Index("offers_place", offers.c.kind, offers.c.name)
+# The offers at a holding.
+Index("offers_holding", offers.c.kind, offers.c.name)
 # What somebody is offered.
 Index("offers_subject", offers.c.subject, offers.c.offered_at, postgresql_where=offers.c.subject.is_not(None))
 

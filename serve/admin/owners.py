@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from actors.errors import NotFound
-from cluster.identity.relation import Place
+from cluster.identity.relation import Holding
 from serve.admin.wire import ClaimOut, OwnerAsked, OwnerOut
 from serve.context import Asking, Context
 from serve.hal import present
@@ -33,14 +33,14 @@ async def give_station(station_id: str, asked: OwnerAsked, asking: Asking) -> di
 @router.delete("/stations/{station_id}/owner", status_code=204)
 async def take_station(station_id: str, asking: Asking) -> None:
     """Leave a station without an owner, and without everybody he has let in."""
-    await asking.services.sharing.take(Place("station", station_id))
+    await asking.services.sharing.take(Holding("station", station_id))
 
 
 @router.post("/stations/{station_id}/claim-code", status_code=201, response_model=ClaimOut, dependencies=[Once])
 async def make_claim_code(station_id: str, asking: Asking, response: Response) -> dict[str, object]:
     """Make the code that its first owner claims a station with; shown this once, an older one is void."""
-    place = await _station(asking, station_id)
-    made = await asking.services.sharing.make_claim(asking.caller, asking.id_of("offer"), place)
+    holding = await _station(asking, station_id)
+    made = await asking.services.sharing.make_claim(asking.caller, asking.id_of("offer"), holding)
     response.headers["Cache-Control"] = NO_STORE
     links = {"up": asking.link("GET /stations/{station_id}", {"station_id": station_id})}
     return {
@@ -67,35 +67,35 @@ async def give_site(site_id: str, asked: OwnerAsked, asking: Asking) -> dict[str
 @router.delete("/sites/{site_id}/owner", status_code=204)
 async def take_site(site_id: str, asking: Asking) -> None:
     """Leave a site without an owner, and without everybody he has let in."""
-    await asking.services.sharing.take(Place("site", site_id))
+    await asking.services.sharing.take(Holding("site", site_id))
 
 
-async def _station(asking: Context, station_id: str) -> Place:
+async def _station(asking: Context, station_id: str) -> Holding:
     await asking.services.queries.station(station_id)
-    return Place("station", station_id)
+    return Holding("station", station_id)
 
 
-async def _site(asking: Context, site_id: str) -> Place:
+async def _site(asking: Context, site_id: str) -> Holding:
     page = await asking.services.queries.stations(site_id=site_id, limit=1)
     if not page.items:
         raise NotFound(f"no station belongs to a site {site_id}")
-    return Place("site", site_id)
+    return Holding("site", site_id)
 
 
-async def _give(asking: Context, place: Place, asked: OwnerAsked) -> dict[str, object]:
-    await asking.services.sharing.give(asking.caller, place, asked.subject)
-    return await _shown(asking, place)
+async def _give(asking: Context, holding: Holding, asked: OwnerAsked) -> dict[str, object]:
+    await asking.services.sharing.give(asking.caller, holding, asked.subject)
+    return await _shown(asking, holding)
 
 
-async def _shown(asking: Context, place: Place) -> dict[str, object]:
-    owner = (await asking.services.sharing.circle(place)).owner
-    path, at = _PATHS[place.kind], {_PARTS[place.kind]: place.name}
+async def _shown(asking: Context, holding: Holding) -> dict[str, object]:
+    owner = (await asking.services.sharing.circle(holding)).owner
+    path, at = _PATHS[holding.kind], {_PARTS[holding.kind]: holding.name}
     forms = {
         "give": asking.form(f"PUT {path}", "Make somebody the owner", at, body=OwnerAsked),
         "take": None if owner is None else asking.form(f"DELETE {path}", "Take it from its owner", at),
     }
     return {
-        "place": place._asdict(),
+        "holding": holding._asdict(),
         "subject": None if owner is None else owner.subject,
         "since": None if owner is None else owner.granted_at,
         "links": {"self": asking.here, "curies": asking.curies},

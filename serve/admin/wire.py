@@ -124,7 +124,7 @@ class OwnerAsked(Asked):
 class OwnerOut(Resource):
     """Who owns a station or site."""
 
-    place: dict[str, str]
+    holding: dict[str, str]
     subject: str | None = Field(description="The person's id on this platform; null if nobody does.")
     since: datetime | None
 

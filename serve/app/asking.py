@@ -15,7 +15,7 @@ from actors.domain.command import Command
 from actors.errors import NotFound
 from cluster.charging import START
 from cluster.identity.caller import Caller
-from cluster.identity.relation import Grant, Place, PlaceKind
+from cluster.identity.relation import Holding, HoldingKind, Tie
 from cluster.services import ApiServices
 from cluster.store.views import Charge
 from serve.access import NotAllowed, Standing
@@ -26,7 +26,7 @@ class About(NamedTuple):
     """What a request is about, as far as it was looked up, and what its caller is to it."""
 
     standing: Standing | None = None
-    grant: Grant | None = None
+    tie: Tie | None = None
     charge: Charge | None = None
     request: Command | None = None
 
@@ -39,10 +39,10 @@ class AppContext(Context):
         self.about = about
 
     @property
-    def grant(self) -> Grant:
+    def tie(self) -> Tie:
         """What the caller is to the station or site of this request; only where its path names one."""
-        assert self.about.grant is not None  # noqa: S101 - `allowed` lets nobody in without
-        return self.about.grant
+        assert self.about.tie is not None  # noqa: S101 - `allowed` lets nobody in without
+        return self.about.tie
 
     @property
     def charge(self) -> Charge:
@@ -57,23 +57,23 @@ class AppContext(Context):
         return self.about.request
 
 
-async def _place(services: ApiServices, asking: Caller, place: Place) -> About:
-    grant = (await services.sharing.at(asking.subject, [place])).get(place)
-    if grant is None:
-        raise NotFound(f"there is no {place.kind} {place.name}")
-    return About(grant.relation, grant)
+async def _holding(services: ApiServices, asking: Caller, holding: Holding) -> About:
+    tie = (await services.sharing.at(asking.subject, [holding])).get(holding)
+    if tie is None:
+        raise NotFound(f"there is no {holding.kind} {holding.name}")
+    return About(tie.relation, tie)
 
 
 async def _charge(services: ApiServices, asking: Caller, charge_id: str) -> About:
     """Find a charge of the caller's own, or at a station that has been the caller's since before it began."""
     charge = await services.charging.look.charge(charge_id)
-    station = Place("station", charge.station_id)
-    grant = (await services.sharing.at(asking.subject, [station])).get(station)
+    station = Holding("station", charge.station_id)
+    tie = (await services.sharing.at(asking.subject, [station])).get(station)
     if charge.subject == asking.subject:
-        return About("driver", grant, charge)
-    if grant is None or grant.relation == "guest" or charge.began_at < grant.granted_at:
+        return About("driver", tie, charge)
+    if tie is None or tie.relation == "guest" or charge.began_at < tie.granted_at:
         raise NotFound(f"there is no charge {charge_id}")
-    return About(grant.relation, grant, charge)
+    return About(tie.relation, tie, charge)
 
 
 async def _charge_request(services: ApiServices, asking: Caller, request_id: str) -> About:
@@ -88,11 +88,11 @@ async def _charge_request(services: ApiServices, asking: Caller, request_id: str
 
 
 _LOOKUPS: Final[Mapping[str, Callable[[ApiServices, Caller, str], Awaitable[About]]]] = {
-    "station_id": lambda services, asking, name: _place(services, asking, Place("station", name)),
+    "station_id": lambda services, asking, name: _holding(services, asking, Holding("station", name)),
     "charge_id": _charge,
     "request_id": _charge_request,
 }
-_KINDS: Final[Mapping[str, PlaceKind]] = {"station": "station", "site": "site"}
+_KINDS: Final[Mapping[str, HoldingKind]] = {"station": "station", "site": "site"}
 
 
 async def allowed(request: Request, asking: Annotated[Caller, Depends(caller)]) -> AppContext:
@@ -112,11 +112,11 @@ async def allowed(request: Request, asking: Annotated[Caller, Depends(caller)]) 
 async def _look_up(services: ApiServices, asking: Caller, parts: Mapping[str, str]) -> About:
     kind, name = _KINDS.get(parts.get("kind", "")), parts.get("name")
     if kind is not None and name is not None:
-        return await _place(services, asking, Place(kind, name))
+        return await _holding(services, asking, Holding(kind, name))
     for part, look_up in _LOOKUPS.items():
         if part in parts:
             return await look_up(services, asking, parts[part])
-    raise NotFound("there is no such place")
+    raise NotFound("there is no such holding")
 
 
 Asking = Annotated[AppContext, Depends(allowed)]

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from actors.domain.command import Command
 from actors.errors import Conflict
-from cluster.identity.relation import Grant
+from cluster.identity.relation import Tie
 from cluster.store.views import Charge, Page
 from serve.access import Standing
 from serve.app import receipt
@@ -47,11 +47,11 @@ async def list_charges_of_station(
     station_id: str, asking: Asking, is_open: _Open = None, cursor: Cursor = None, limit: Limit = 100
 ) -> dict[str, object]:
     """List the charges of a station, the newest first: a guest's own, an owner's all since it became his."""
-    grant = asking.grant
+    tie = asking.tie
     page = await asking.services.charging.look.charges(
-        asking.caller.subject if grant.relation == "guest" else None,
+        asking.caller.subject if tie.relation == "guest" else None,
         station_id,
-        None if grant.relation == "guest" else grant.granted_at,
+        None if tie.relation == "guest" else tie.granted_at,
         is_open,
         cursor,
         limit,
@@ -72,7 +72,7 @@ async def start(
     """Ask for a charge. 202 with its Location; 201 when it has begun within `Prefer: wait=N`."""
     command = await asking.services.charging.start(
         asking.caller,
-        asking.grant,
+        asking.tie,
         station_id,
         asking.id_of("command"),
         asked.evse_id,
@@ -178,17 +178,17 @@ def _standing(asking: AppContext, charge: Charge) -> Standing | None:
     """Tell what the caller is to a charge that a list shows him."""
     if charge.subject == asking.caller.subject:
         return "driver"
-    return asking.grant.relation
+    return asking.tie.relation
 
 
 def _shown(asking: AppContext, charge_id: str) -> dict[str, object]:
-    charge, standing, grant = asking.charge, asking.about.standing, asking.about.grant
+    charge, standing, tie = asking.charge, asking.about.standing, asking.about.tie
     at = {"charge_id": charge_id}
     item = _item(asking, charge, standing)
     links = {
         "cb:curve": asking.link("GET /charges/{charge_id}/curve", at, relation=standing),
         "cb:receipt": asking.link("GET /charges/{charge_id}/receipt", at, relation=standing),
-        "cb:station": _station_link(asking, charge, grant),
+        "cb:station": _station_link(asking, charge, tie),
         "up": asking.link("GET /charges"),
     }
     form = asking.form("POST /charges/{charge_id}/stop", "Stop charging", at, relation=standing)
@@ -203,10 +203,10 @@ def _shown(asking: AppContext, charge_id: str) -> dict[str, object]:
     }
 
 
-def _station_link(asking: AppContext, charge: Charge, grant: Grant | None) -> Link | None:
-    if grant is None:
+def _station_link(asking: AppContext, charge: Charge, tie: Tie | None) -> Link | None:
+    if tie is None:
         return None
-    return asking.link("GET /stations/{station_id}", {"station_id": charge.station_id}, relation=grant.relation)
+    return asking.link("GET /stations/{station_id}", {"station_id": charge.station_id}, relation=tie.relation)
 
 
 def _item(asking: AppContext, charge: Charge, standing: Standing | None) -> dict[str, object]:

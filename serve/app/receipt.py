@@ -83,9 +83,9 @@ def _weight(parameters: list[str]) -> float:
 def page(receipt: Receipt) -> str:
     """Return the receipt as a page."""
     minutes = round(receipt.duration_s / 60)
-    place = receipt.station_id if receipt.evse_id is None else f"{receipt.station_id}, EVSE {receipt.evse_id}"
+    holding = receipt.station_id if receipt.evse_id is None else f"{receipt.station_id}, EVSE {receipt.evse_id}"
     facts = {
-        "Station": place,
+        "Station": holding,
         "From": f"{receipt.began_at:%Y-%m-%d %H:%M} UTC",
         "To": f"{receipt.ended_at:%Y-%m-%d %H:%M} UTC",
         "Duration": f"{minutes // 60} h {minutes % 60:02} min",

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from actors.domain.station import Station, connector_key
 from actors.domain.use import connectors_of
 from cluster.charging import may_start
-from cluster.identity.relation import Grant, Place, Use
+from cluster.identity.relation import Holding, Tie, Use
 from cluster.store.views import StationDetail
 from serve.app import people
 from serve.app.asking import AppContext, Asking
@@ -30,31 +30,29 @@ async def list_stations(asking: Asking, cursor: Cursor = None, limit: Limit = 10
     """List the stations that the caller has a relation to."""
     services, subject = asking.services, asking.caller.subject
     page = await services.charging.look.stations_of(subject, services.clock(), cursor, limit)
-    places = [Place("station", station.station_id) for station in page.items]
-    mine = await services.sharing.at(subject, places)
+    holdings = [Holding("station", station.station_id) for station in page.items]
+    mine = await services.sharing.at(subject, holdings)
     return listed(asking, "cb:station", page, lambda station: _item(asking, station, mine))
 
 
 @router.get("/{station_id}", response_model=StationOut)
 async def get_station(station_id: str, asking: Asking) -> dict[str, object]:
     """Return one station with its connectors and what charges there."""
-    grant = asking.grant
+    tie = asking.tie
     detail = await asking.services.queries.station(station_id)
-    used = await asking.services.charging.used(grant)
+    used = await asking.services.charging.used(tie)
     at, station = {"station_id": station_id}, detail.station
     links = {
-        "cb:charges": asking.link(
-            "GET /stations/{station_id}/charges", at, query="open,limit", relation=grant.relation
-        ),
-        "cb:people": people.link(asking, Place("station", station_id), grant.relation),
+        "cb:charges": asking.link("GET /stations/{station_id}/charges", at, query="open,limit", relation=tie.relation),
+        "cb:people": people.link(asking, Holding("station", station_id), tie.relation),
         "up": asking.link("GET /stations"),
     }
-    connectors = [_connector(asking, detail, grant, used, *pair) for pair in connectors_of(station)]
+    connectors = [_connector(asking, detail, tie, used, *pair) for pair in connectors_of(station)]
     return {
-        **_station(station, grant),
+        **_station(station, tie),
         "last_seen_at": station.last_seen_at,
-        "terms": people.terms_out(grant.terms),
-        "used": used._asdict() if grant.terms.limits else None,
+        "terms": people.terms_out(tie.terms),
+        "used": used._asdict() if tie.terms.limits else None,
         "links": {"self": asking.here, "curies": asking.curies, **present(links)},
         "templates": {},
         "embedded": {"cb:connector": connectors},
@@ -62,15 +60,15 @@ async def get_station(station_id: str, asking: Asking) -> dict[str, object]:
 
 
 def _connector(
-    asking: AppContext, detail: StationDetail, grant: Grant, used: Use, evse_id: int, connector_id: int
+    asking: AppContext, detail: StationDetail, tie: Tie, used: Use, evse_id: int, connector_id: int
 ) -> dict[str, object]:
-    hindrance = may_start(detail, grant, used, asking.services.clock(), evse_id, connector_id)
+    hindrance = may_start(detail, tie, used, asking.services.clock(), evse_id, connector_id)
     start = asking.form(
         _START,
         "Start to charge",
         {"station_id": detail.station.station_id},
         body=ChargeAsked,
-        relation=grant.relation,
+        relation=tie.relation,
         values={"evseId": evse_id, "connectorId": connector_id},
     )
     return {
@@ -83,20 +81,20 @@ def _connector(
     }
 
 
-def _item(asking: AppContext, station: Station, mine: Mapping[Place, Grant]) -> dict[str, object]:
-    grant = mine[Place("station", station.station_id)]
+def _item(asking: AppContext, station: Station, mine: Mapping[Holding, Tie]) -> dict[str, object]:
+    tie = mine[Holding("station", station.station_id)]
     at = {"station_id": station.station_id}
     return {
-        **_station(station, grant),
-        "links": present({"self": asking.link(_ONE, at, relation=grant.relation)}),
+        **_station(station, tie),
+        "links": present({"self": asking.link(_ONE, at, relation=tie.relation)}),
     }
 
 
-def _station(station: Station, grant: Grant) -> dict[str, object]:
+def _station(station: Station, tie: Tie) -> dict[str, object]:
     return {
         "station_id": station.station_id,
         "vendor_name": station.vendor_name,
         "model": station.model,
         "connected": station.connected,
-        "relation": grant.relation,
+        "relation": tie.relation,
     }

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
-from cluster.identity.relation import PlaceKind, Relation
+from cluster.identity.relation import HoldingKind, Relation
 from serve.hal import Item, Resource
 from serve.wire import Asked, Moment, Wire
 
@@ -53,7 +53,7 @@ class TermsAsked(Terms, Asked):
 
 
 class InvitationAsked(Terms, Asked):
-    """Somebody to share with; `owner` hands the place over."""
+    """Somebody to share with; `owner` hands the holding over."""
 
     relation: Relation = "guest"
     subject: Subject | None = Field(default=None, description="Who; left out, a code is made for whoever has it.")
@@ -65,18 +65,18 @@ class CodeAsked(Asked):
     code: Code = Field(examples=["7ZKM-04QX-P8TE-6D3W-HN1R"])
 
 
-class PlaceOut(Wire):
+class HoldingOut(Wire):
     """A station, or a site with all its stations."""
 
-    kind: PlaceKind
+    kind: HoldingKind
     name: str
 
 
 class RelationOut(Terms, Resource):
-    """What somebody is to a place."""
+    """What somebody is to a holding."""
 
     subject: str
-    place: PlaceOut
+    holding: HoldingOut
     relation: Relation
     granted_by: str
     granted_at: datetime
@@ -87,7 +87,7 @@ class InvitationOut(Terms, Resource):
     """A relation that waits to be accepted."""
 
     id: str
-    place: PlaceOut
+    holding: HoldingOut
     relation: Relation
     offered_by: str
     offered_at: datetime

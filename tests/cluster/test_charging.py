@@ -14,7 +14,7 @@ from actors.domain.transaction import ChargingTransaction
 from actors.errors import Conflict, NotFound
 from cluster.charging import Charging
 from cluster.identity.caller import Caller
-from cluster.identity.relation import Grant, Place, Terms
+from cluster.identity.relation import Holding, Terms, Tie
 from cluster.store.views import StationDetail
 from tests.twins.charges import MemoryCharges, MemoryDrivers
 from tests.twins.circles import MemoryCircles
@@ -72,8 +72,8 @@ def charging(stations: Stations) -> Charging:
     return Charging(look, stations, stations, drivers, lambda: NOON, timedelta(minutes=1))
 
 
-def guest(**terms: object) -> Grant:
-    return Grant("gus", Place("station", "CP-1"), "guest", "olga", NOON, Terms(**terms))  # type: ignore[arg-type]
+def guest(**terms: object) -> Tie:
+    return Tie("gus", Holding("station", "CP-1"), "guest", "olga", NOON, Terms(**terms))  # type: ignore[arg-type]
 
 
 async def test_who_waits_is_told_of_the_transaction_as_soon_as_it_is_there(

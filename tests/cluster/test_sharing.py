@@ -11,14 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.errors import CloudBayError, Conflict, NotFound, Unavailable
 from cluster.identity.caller import Caller
 from cluster.identity.circle import Circle
-from cluster.identity.relation import Place, Relation, Terms
+from cluster.identity.relation import Holding, Relation, Terms
 from cluster.sharing import CircleStore, Sharing, SharingRules
 from cluster.store.circles import PostgresCircles
 from tests.twins.circles import MemoryCircles
 from tests.twins.store import MemoryDatabase
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-HOME = Place("station", "CP-1")
+HOME = Holding("station", "CP-1")
 STAFF = Caller("staff", "cloudbay", frozenset({"operator"}))
 RULES = SharingRules(100, timedelta(days=7), timedelta(days=365))
 
@@ -40,8 +40,8 @@ def people(request: pytest.FixtureRequest) -> Sharing:
 
 
 async def relation(people: Sharing, subject: str) -> Relation | None:
-    grant = (await people.at(subject, [HOME])).get(HOME)
-    return None if grant is None else grant.relation
+    tie = (await people.at(subject, [HOME])).get(HOME)
+    return None if tie is None else tie.relation
 
 
 async def test_of_many_with_one_code_one_joins(people: Sharing) -> None:
@@ -99,7 +99,7 @@ class Busy(MemoryCircles):
     """Somebody else is always quicker."""
 
     async def save(self, circle: Circle) -> None:
-        await super().save(await self.circle(circle.place))
+        await super().save(await self.circle(circle.holding))
         await super().save(circle)
 
 

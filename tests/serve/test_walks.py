@@ -3,7 +3,7 @@
 import httpx
 
 from actors.domain.station import ConnectorState, Station
-from cluster.identity.relation import Place
+from cluster.identity.relation import Holding
 from tests.serve.conftest import bearer
 from tests.serve.fakes import NOW, MemoryPlatform
 from tests.serve.walker import charge_a_car, command_a_station, enter
@@ -12,7 +12,7 @@ from tests.serve.walker import charge_a_car, command_a_station, enter
 async def test_an_app_user_charges_a_car(anonymous: httpx.AsyncClient, platform: MemoryPlatform) -> None:
     connectors = {"1/1": ConnectorState("Faulted", NOW), "2/1": ConnectorState("Available", NOW)}
     platform.known["CP-7"] = Station("CP-7", gateway_id="gateway-a", registration="Accepted", connectors=connectors)
-    circle = await platform.circles.circle(Place("station", "CP-7"))
+    circle = await platform.circles.circle(Holding("station", "CP-7"))
     circle.give("walt", "staff", NOW)
     await platform.circles.save(circle)
     anonymous.headers.update(bearer(subject="walt"))

@@ -11,7 +11,7 @@ from actors.domain.station import Station
 from actors.domain.token import KnownToken, token_key
 from actors.domain.transaction import ChargingTransaction, gap_report
 from actors.errors import NotFound
-from cluster.identity.relation import Grant, Place, Use
+from cluster.identity.relation import Holding, Tie, Use
 from cluster.store.views import Charge, Page
 from tests.twins.circles import MemoryCircles
 from tests.twins.paging import cut
@@ -43,18 +43,18 @@ class MemoryCharges:
         self.circles = circles
         self.drivers = drivers
 
-    async def grants_of(self, subject: str, cursor: str | None = None, limit: int = 100) -> Page[Grant]:
-        mine = [grant for grant in self.circles.grants() if grant.subject == subject]
-        return cut(sorted(mine, key=_place), _place, cursor, limit)
+    async def ties_of(self, subject: str, cursor: str | None = None, limit: int = 100) -> Page[Tie]:
+        mine = [tie for tie in self.circles.ties() if tie.subject == subject]
+        return cut(sorted(mine, key=_holding), _holding, cursor, limit)
 
     async def stations_of(
         self, subject: str, now: datetime, cursor: str | None = None, limit: int = 100
     ) -> Page[Station]:
-        mine = {grant.place for grant in self.circles.grants() if grant.subject == subject and grant.in_force(now)}
+        mine = {tie.holding for tie in self.circles.ties() if tie.subject == subject and tie.in_force(now)}
         found = [
             msgspec.structs.replace(station, password_digest=None)
             for station in self.database.stations.values()
-            if {Place("station", station.station_id), Place("site", station.site_id or "")} & mine
+            if {Holding("station", station.station_id), Holding("site", station.site_id or "")} & mine
         ]
         return cut(sorted(found, key=_id), _id, cursor, limit)
 
@@ -82,9 +82,9 @@ class MemoryCharges:
             raise NotFound(f"there is no charge {charge_id}")
         return self._charge(self.database.transactions[charge_id])
 
-    async def used(self, subject: str, place: Place, since: datetime, now: datetime) -> Use:
+    async def used(self, subject: str, holding: Holding, since: datetime, now: datetime) -> Use:
         there = (await self.charges(subject, began_from=since, limit=1000)).items
-        made = [charge for charge in there if self._at(charge.station_id, place)]
+        made = [charge for charge in there if self._at(charge.station_id, holding)]
         asked = [
             command
             for command in self.database.commands.values()
@@ -93,15 +93,15 @@ class MemoryCharges:
             and command.status in ("queued", "sent", "accepted")
             and command.transaction is None
             and command.created_at >= max(since, now - timedelta(minutes=5))
-            and self._at(command.station_id, place)
+            and self._at(command.station_id, holding)
         ]
         return Use(len(made) + len(asked), sum((charge.energy_wh for charge in made), 0.0))
 
-    def _at(self, station_id: str, place: Place) -> bool:
-        if place.kind == "station":
-            return station_id == place.name
+    def _at(self, station_id: str, holding: Holding) -> bool:
+        if holding.kind == "station":
+            return station_id == holding.name
         station = self.database.stations.get(station_id)
-        return station is not None and station.site_id == place.name
+        return station is not None and station.site_id == holding.name
 
     def _charge(self, transaction: ChargingTransaction) -> Charge:
         began_at = transaction.started_at or transaction.created_at
@@ -125,8 +125,8 @@ class MemoryCharges:
         )
 
 
-def _place(grant: Grant) -> Place:
-    return grant.place
+def _holding(tie: Tie) -> Holding:
+    return tie.holding
 
 
 def _id(station: Station) -> str:

@@ -1,4 +1,4 @@
-"""The people of a place: how one joins and leaves; by example, and by whatever people may do in any order."""
+"""The people of a holding: how one joins and leaves; by example, and by whatever people may do in any order."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from actors.errors import BadRequest, CloudBayError, Conflict, NotFound
 from cluster.identity.circle import Circle, Offer
 from cluster.identity.codes import code_digest, make_code
-from cluster.identity.relation import Grant, Place, Relation, Terms, may_give
+from cluster.identity.relation import Holding, Relation, Terms, Tie, may_give
 
 pytestmark = pytest.mark.pure
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-HOME = Place("station", "CP-1")
+HOME = Holding("station", "CP-1")
 MOST = 10
 
 
@@ -25,7 +25,7 @@ MOST = 10
 def circle() -> Circle:
     """Ann owns it, Cora is a co-owner, Gus a guest."""
     people: list[tuple[str, Relation]] = [("ann", "owner"), ("cora", "co-owner"), ("gus", "guest")]
-    return Circle(HOME, 1, {who: Grant(who, HOME, relation, "ann", NOON) for who, relation in people})
+    return Circle(HOME, 1, {who: Tie(who, HOME, relation, "ann", NOON) for who, relation in people})
 
 
 def offer(relation: Relation = "guest", by: str = "ann", to: str | None = "new", **values: object) -> Offer:
@@ -34,7 +34,7 @@ def offer(relation: Relation = "guest", by: str = "ann", to: str | None = "new",
 
 
 def relation_of(circle: Circle, subject: str) -> Relation | None:
-    found = circle.grants.get(subject)
+    found = circle.ties.get(subject)
     return None if found is None else found.relation
 
 
@@ -44,7 +44,7 @@ def test_an_offer_joins_who_accepts_it_in_its_terms(circle: Circle) -> None:
     assert relation_of(circle, "new") is None, "not before it is accepted"
     later = NOON + timedelta(days=1)
     joined = circle.accept("o-1", "new", "owner", later)
-    assert joined == Grant("new", HOME, "guest", "ann", later, terms) == circle.grants["new"]
+    assert joined == Tie("new", HOME, "guest", "ann", later, terms) == circle.ties["new"]
     assert circle.offers == {}
     with pytest.raises(NotFound):
         circle.accept("o-1", "new", "owner", later)
@@ -95,10 +95,10 @@ def test_an_offer_that_has_expired_is_gone(circle: Circle) -> None:
 def test_ownership_passes_when_the_new_owner_accepts_and_takes_everybody_else_away(circle: Circle) -> None:
     circle.offer(offer("guest", to="x", id="o-2"), "owner", NOON, MOST)
     circle.offer(offer("owner"), "owner", NOON, MOST)
-    assert circle.owner == circle.grants["ann"]
+    assert circle.owner == circle.ties["ann"]
     circle.accept("o-1", "new", "owner", NOON)
-    assert set(circle.grants) == {"new"}
-    assert circle.owner == circle.grants["new"]
+    assert set(circle.ties) == {"new"}
+    assert circle.owner == circle.ties["new"]
     assert circle.offers == {}
 
 
@@ -108,7 +108,7 @@ def test_a_co_owner_may_become_the_owner_but_an_owner_nothing_less(circle: Circl
         circle.accept("o-1", "ann", "co-owner", NOON)
     circle.offer(offer("owner", to="cora", id="o-2"), "owner", NOON, MOST)
     circle.accept("o-2", "cora", "owner", NOON)
-    assert {who: g.relation for who, g in circle.grants.items()} == {"cora": "owner"}
+    assert {who: g.relation for who, g in circle.ties.items()} == {"cora": "owner"}
 
 
 def test_a_claim_makes_the_first_owner_once(circle: Circle) -> None:
@@ -124,11 +124,11 @@ def test_a_claim_makes_the_first_owner_once(circle: Circle) -> None:
 
 
 def test_a_claim_takes_a_place_from_nobody() -> None:
-    place = Circle(HOME)
-    place.offer(offer("owner", "staff", None, claim=True), None, NOON, MOST)
-    place.grants["ann"] = Grant("ann", HOME, "owner", "staff", NOON)
+    holding = Circle(HOME)
+    holding.offer(offer("owner", "staff", None, claim=True), None, NOON, MOST)
+    holding.ties["ann"] = Tie("ann", HOME, "owner", "staff", NOON)
     with pytest.raises(NotFound):
-        place.accept("o-1", "thief", None, NOON)
+        holding.accept("o-1", "thief", None, NOON)
 
 
 def test_a_claim_is_not_for_people_to_withdraw(circle: Circle) -> None:
@@ -141,7 +141,7 @@ def test_who_may_give_a_relation_may_change_and_take_it(circle: Circle) -> None:
     terms = Terms(charges=1)
     for who, relation in (("gus", "co-owner"), ("gus", "owner"), ("cora", "owner")):
         changed = circle.change(who, Terms(valid_until=NOON + timedelta(days=1)), relation, NOON)  # type: ignore[arg-type]
-        assert circle.grants[who] == changed
+        assert circle.ties[who] == changed
     for who, relation in (("cora", "co-owner"), ("ann", "owner"), ("ann", "co-owner"), ("gus", "guest")):
         with pytest.raises(Conflict):
             circle.change(who, terms, relation, NOON)  # type: ignore[arg-type]
@@ -170,9 +170,9 @@ def test_staff_give_and_take(circle: Circle) -> None:
     circle.give("ann", "staff", NOON + timedelta(days=1))
     assert circle == before, "who has it keeps it, with everybody"
     circle.give("dan", "staff", NOON)
-    assert set(circle.grants) == {"dan"}
+    assert set(circle.ties) == {"dan"}
     circle.take()
-    assert circle.grants == {}
+    assert circle.ties == {}
     with pytest.raises(NotFound):
         circle.take()
 
@@ -216,9 +216,9 @@ class AnythingPeopleDo(RuleBasedStateMachine):
         self.number += 1
         made = offer(relation, by, to, id=f"o-{self.number}", offered_at=self.now, expires_at=self.now + timedelta(3))
         mine = relation_of(self.circle, by)
-        people = dict(self.circle.grants)
+        people = dict(self.circle.ties)
         self.attempt(lambda: self.circle.offer(made, mine, self.now, MOST), by)
-        assert self.circle.grants == people, "an offer joins nobody"
+        assert self.circle.ties == people, "an offer joins nobody"
         assert made.id not in self.circle.offers or may_give(mine, relation)
 
     @rule()
@@ -256,10 +256,10 @@ class AnythingPeopleDo(RuleBasedStateMachine):
 
     @invariant()
     def has_one_owner_at_most_and_no_more_people_than_may_be(self) -> None:
-        assert sum(grant.relation == "owner" for grant in self.circle.grants.values()) <= 1
-        assert len(self.circle.grants) + len(self.circle.offers) <= MOST
-        assert all(subject == grant.subject for subject, grant in self.circle.grants.items())
-        assert all(grant.subject != grant.granted_by for grant in self.circle.grants.values())
+        assert sum(tie.relation == "owner" for tie in self.circle.ties.values()) <= 1
+        assert len(self.circle.ties) + len(self.circle.offers) <= MOST
+        assert all(subject == tie.subject for subject, tie in self.circle.ties.items())
+        assert all(tie.subject != tie.granted_by for tie in self.circle.ties.values())
 
 
 TestAnythingPeopleDo = AnythingPeopleDo.TestCase

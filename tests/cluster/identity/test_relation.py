@@ -1,4 +1,4 @@
-"""The rules of sharing: what somebody is to a place, in which terms, and who may give what."""
+"""The rules of sharing: what somebody is to a holding, in which terms, and who may give what."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from actors.errors import BadRequest
 from cluster.identity.relation import (
-    Grant,
-    Place,
+    Holding,
     Relation,
     Terms,
+    Tie,
     Use,
     Window,
     allowance_wh,
@@ -28,13 +28,13 @@ from cluster.identity.relation import (
 pytestmark = pytest.mark.pure
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)  # a Monday
-HOME = Place("station", "CP-1")
-DEPOT = Place("site", "DEPOT")
+HOME = Holding("station", "CP-1")
+DEPOT = Holding("site", "DEPOT")
 RELATIONS: tuple[Relation, ...] = ("owner", "co-owner", "guest")
 
 
-def grant(relation: Relation, subject: str = "ann", place: Place = HOME, **terms: datetime) -> Grant:
-    return Grant(subject, place, relation, "staff", NOON, Terms(**terms))  # type: ignore[arg-type]
+def tie(relation: Relation, subject: str = "ann", holding: Holding = HOME, **terms: datetime) -> Tie:
+    return Tie(subject, holding, relation, "staff", NOON, Terms(**terms))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -52,41 +52,41 @@ def test_who_may_give_what(giver: Relation | None, may: set[str]) -> None:
 
 def test_a_stranger_is_nothing_to_a_place() -> None:
     assert deciding("ann", [], NOON) is None
-    assert deciding("ann", [grant("owner", "bob")], NOON) is None
+    assert deciding("ann", [tie("owner", "bob")], NOON) is None
 
 
 def test_a_relation_holds_from_its_beginning_up_to_its_end() -> None:
-    limited = grant("guest", valid_from=NOON, valid_until=NOON + timedelta(hours=1))
+    limited = tie("guest", valid_from=NOON, valid_until=NOON + timedelta(hours=1))
     moments = {-1: False, 0: True, 3599: True, 3600: False}
     for seconds, holds in moments.items():
         assert (deciding("ann", [limited], NOON + timedelta(seconds=seconds)) is not None) is holds
 
 
 def test_a_relation_to_a_site_holds_for_its_stations_and_the_strongest_counts() -> None:
-    on_site = grant("co-owner", place=DEPOT)
+    on_site = tie("co-owner", holding=DEPOT)
     assert deciding("ann", [on_site], NOON) == on_site
-    assert deciding("ann", [grant("guest"), on_site], NOON) == on_site
-    assert deciding("ann", [grant("co-owner"), on_site], NOON) == grant("co-owner"), "the station's own goes first"
-    over = grant("owner", place=DEPOT, valid_until=NOON)
-    assert deciding("ann", [grant("guest"), over], NOON) == grant("guest")
+    assert deciding("ann", [tie("guest"), on_site], NOON) == on_site
+    assert deciding("ann", [tie("co-owner"), on_site], NOON) == tie("co-owner"), "the station's own goes first"
+    over = tie("owner", holding=DEPOT, valid_until=NOON)
+    assert deciding("ann", [tie("guest"), over], NOON) == tie("guest")
 
 
 def test_the_owner_of_a_site_is_a_co_owner_of_a_station_with_an_owner_of_its_own() -> None:
-    site = grant("owner", place=DEPOT)
+    site = tie("owner", holding=DEPOT)
     assert deciding("ann", [site], NOON) == site
-    beside = deciding("ann", [site, grant("owner", "bob")], NOON)
+    beside = deciding("ann", [site, tie("owner", "bob")], NOON)
     assert beside is not None
-    assert (beside.relation, beside.place) == ("co-owner", DEPOT)
+    assert (beside.relation, beside.holding) == ("co-owner", DEPOT)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from((HOME, DEPOT)), st.sampled_from(RELATIONS))))
-def test_nobody_but_one_owns_a_station(drawn: list[tuple[str, Place, Relation]]) -> None:
-    """A place has one owner at most; of a station with its site, both of which may have one, one of them."""
-    kept: dict[tuple[Place, str], Grant] = {}
-    for subject, place, relation in drawn:
-        if relation == "owner" and any(g.relation == "owner" and g.place == place for g in kept.values()):
+def test_nobody_but_one_owns_a_station(drawn: list[tuple[str, Holding, Relation]]) -> None:
+    """A holding has one owner at most; of a station with its site, both of which may have one, one of them."""
+    kept: dict[tuple[Holding, str], Tie] = {}
+    for subject, holding, relation in drawn:
+        if relation == "owner" and any(g.relation == "owner" and g.holding == holding for g in kept.values()):
             continue
-        kept[place, subject] = grant(relation, subject, place)
+        kept[holding, subject] = tie(relation, subject, holding)
     found = [deciding(subject, kept.values(), NOON) for subject in "abc"]
     assert sum(one is not None and one.relation == "owner" for one in found) <= 1
 

@@ -17,7 +17,7 @@ from actors.domain.transaction import ChargingTransaction
 from actors.errors import NotFound
 from actors.ports import ChargerStore, Needs, Unit
 from cluster.charging import START, ChargeQueries, Drivers
-from cluster.identity.relation import Grant, Place, Terms, Use
+from cluster.identity.relation import Holding, Terms, Tie, Use
 from cluster.sharing import CircleStore
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.charges import PostgresCharges
@@ -31,8 +31,8 @@ from tests.twins.store import MemoryDatabase, MemoryStore
 from tests.twins.vault import fixed_vault
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
-HOME = Place("station", "CP-1")
-DEPOT = Place("site", "DEPOT")
+HOME = Holding("station", "CP-1")
+DEPOT = Holding("site", "DEPOT")
 
 
 class World:
@@ -49,10 +49,10 @@ class World:
             station_id = getattr(row, "station_id", "CP-1")
             await self.store.commit([Unit(station_id, [row])])
 
-    async def share(self, *grants: Grant) -> None:
-        for grant in grants:
-            circle = await self._circles.circle(grant.place)
-            circle.grants[grant.subject] = grant
+    async def share(self, *ties: Tie) -> None:
+        for tie in ties:
+            circle = await self._circles.circle(tie.holding)
+            circle.ties[tie.subject] = tie
             await self._circles.save(circle)
 
 
@@ -112,12 +112,12 @@ async def test_the_stations_of_a_person_are_those_of_relations_in_force(world: W
         Station("CP-4"), Station("CP-5"), Station("CP-6"),
     )  # fmt: skip
     await world.share(
-        Grant("ann", HOME, "owner", "staff", NOON),
-        Grant("ann", DEPOT, "guest", "staff", NOON),
-        Grant("ann", Place("station", "CP-3"), "guest", "staff", NOON),
-        Grant("ann", Place("station", "CP-4"), "guest", "staff", NOON, Terms(valid_until=NOON)),
-        Grant("ann", Place("station", "CP-5"), "guest", "staff", NOON, Terms(valid_from=NOON + timedelta(hours=1))),
-        Grant("bob", Place("station", "CP-6"), "owner", "staff", NOON),
+        Tie("ann", HOME, "owner", "staff", NOON),
+        Tie("ann", DEPOT, "guest", "staff", NOON),
+        Tie("ann", Holding("station", "CP-3"), "guest", "staff", NOON),
+        Tie("ann", Holding("station", "CP-4"), "guest", "staff", NOON, Terms(valid_until=NOON)),
+        Tie("ann", Holding("station", "CP-5"), "guest", "staff", NOON, Terms(valid_from=NOON + timedelta(hours=1))),
+        Tie("bob", Holding("station", "CP-6"), "owner", "staff", NOON),
     )
     page = await world.look.stations_of("ann", NOON, limit=2)
     rest = await world.look.stations_of("ann", NOON, page.cursor, limit=2)
@@ -130,11 +130,11 @@ async def test_the_stations_of_a_person_are_those_of_relations_in_force(world: W
 
 
 async def test_relations_of_a_person_are_listed_in_force_or_not(world: World) -> None:
-    over = Grant("ann", HOME, "guest", "staff", NOON, Terms(valid_until=NOON - timedelta(days=1)))
-    await world.share(over, Grant("ann", DEPOT, "owner", "staff", NOON), Grant("bob", HOME, "owner", "staff", NOON))
-    first = await world.look.grants_of("ann", limit=1)
-    rest = await world.look.grants_of("ann", first.cursor, limit=1)
-    assert [grant.place for grant in first.items + rest.items] == [DEPOT, HOME]
+    over = Tie("ann", HOME, "guest", "staff", NOON, Terms(valid_until=NOON - timedelta(days=1)))
+    await world.share(over, Tie("ann", DEPOT, "owner", "staff", NOON), Tie("bob", HOME, "owner", "staff", NOON))
+    first = await world.look.ties_of("ann", limit=1)
+    rest = await world.look.ties_of("ann", first.cursor, limit=1)
+    assert [tie.holding for tie in first.items + rest.items] == [DEPOT, HOME]
     assert rest.items == [over]
 
 
@@ -185,4 +185,4 @@ async def test_what_was_used_counts_charges_energy_and_starts_that_may_still_com
     assert await world.look.used("ann", HOME, NOON, now) == Use(3, 6000.0)
     assert await world.look.used("ann", DEPOT, NOON, now) == Use(5, 8000.0)
     assert await world.look.used("ann", HOME, NOON + timedelta(minutes=2), now) == Use(2, 5000.0)
-    assert await world.look.used("bob", Place("station", "CP-3"), NOON, now) == Use()
+    assert await world.look.used("bob", Holding("station", "CP-3"), NOON, now) == Use()

@@ -10,11 +10,11 @@ from actors.domain.command import Command
 from actors.domain.station import ConnectorState, Station
 from cluster.charging import START
 from cluster.identity.circle import Circle, Offer
-from cluster.identity.relation import Grant, Place, Relation, Terms
+from cluster.identity.relation import Holding, Relation, Terms, Tie
 from tests.serve.conftest import bearer
 from tests.serve.fakes import NOW, MemoryPlatform
 
-HOME = Place("station", "CP-1")
+HOME = Holding("station", "CP-1")
 PEOPLE: dict[str, Relation] = {"olga": "owner", "cora": "co-owner", "gus": "guest", "gil": "guest", "eve": "guest"}
 """Eve's time is over. Sam is nothing to anybody's station."""
 
@@ -36,7 +36,7 @@ def shared_platform(*, foreign: bool = True) -> MemoryPlatform:
         HOME,
         1,
         {
-            who: Grant(who, HOME, relation, "olga", NOW - timedelta(days=9), over if who == "eve" else Terms())
+            who: Tie(who, HOME, relation, "olga", NOW - timedelta(days=9), over if who == "eve" else Terms())
             for who, relation in PEOPLE.items()
         },
         {"offer-1": Offer("offer-1", HOME, "guest", "olga", NOW, NOW + timedelta(days=7), "new")},
@@ -52,16 +52,16 @@ def shared_platform(*, foreign: bool = True) -> MemoryPlatform:
 
 def add_foreign(platform: MemoryPlatform) -> None:
     """Add what none of the people may learn of."""
-    place, site = Place("station", "CP-9"), Place("site", "AWAY")
+    holding, site = Holding("station", "CP-9"), Holding("site", "AWAY")
     connectors = {"1/1": ConnectorState("Available", NOW)}
     platform.known["CP-9"] = Station("CP-9", gateway_id="gateway-a", site_id="AWAY", connectors=connectors)
-    for where in (place, site):
+    for where in (holding, site):
         offers = {
             f"away-{where.kind}": Offer(
                 f"away-{where.kind}", where, "guest", "fay", NOW, NOW + timedelta(days=7), "fred"
             )
         }
-        platform.circles.circles[where] = Circle(where, 1, {"fay": Grant("fay", where, "owner", "staff", NOW)}, offers)
+        platform.circles.circles[where] = Circle(where, 1, {"fay": Tie("fay", where, "owner", "staff", NOW)}, offers)
     platform.charge("CP-9", platform.drivers.tokens["fay"], ended=True)
     asked = Command("request-9", "CP-9", START, {}, NOW, NOW, requested_by="fay")
     platform.queue["request-9"] = asked

@@ -41,11 +41,11 @@ ABOUT: Final[Mapping[str, set[str]]] = {
     "POST /charges/{charge_id}/stop": _CHARGE_OPERATIONS,
     "GET /charges/{charge_id}/curve": _CHARGE_OPERATIONS,
     "GET /charges/{charge_id}/receipt": _CHARGE_OPERATIONS,
-    "GET /places/{kind}/{name}/people": _PEOPLE_OPERATIONS,
-    "POST /places/{kind}/{name}/people": _PEOPLE_OPERATIONS,
-    "PUT /places/{kind}/{name}/people/{subject}/terms": _PEOPLE_OPERATIONS,
-    "DELETE /places/{kind}/{name}/people/{subject}": _PEOPLE_OPERATIONS,
-    "DELETE /places/{kind}/{name}/invitations/{offer_id}": _PEOPLE_OPERATIONS,
+    "GET /holdings/{kind}/{name}/people": _PEOPLE_OPERATIONS,
+    "POST /holdings/{kind}/{name}/people": _PEOPLE_OPERATIONS,
+    "PUT /holdings/{kind}/{name}/people/{subject}/terms": _PEOPLE_OPERATIONS,
+    "DELETE /holdings/{kind}/{name}/people/{subject}": _PEOPLE_OPERATIONS,
+    "DELETE /holdings/{kind}/{name}/invitations/{offer_id}": _PEOPLE_OPERATIONS,
 }
 OWN: Final = {
     "GET /", "GET /stations", "GET /charges", "GET /relations", "DELETE /relations/{kind}/{name}", "GET /invitations",

@@ -24,7 +24,7 @@ People = Callable[[str], Person]
 def limit(platform: MemoryPlatform, who: str, terms: Terms) -> None:
     """Give somebody other terms."""
     circle = platform.circles.circles[HOME]
-    circle.grants[who] = msgspec.structs.replace(circle.grants[who], terms=terms)
+    circle.ties[who] = msgspec.structs.replace(circle.ties[who], terms=terms)
 
 
 async def hindrances(who: Person) -> dict[int, str | None]:
@@ -142,7 +142,7 @@ async def test_a_new_owner_does_not_see_what_was_charged_before(person: People, 
 async def test_a_driver_keeps_his_charges_when_he_has_no_relation_any_more(
     person: People, platform: MemoryPlatform
 ) -> None:
-    del platform.circles.circles[HOME].grants["gus"]
+    del platform.circles.circles[HOME].ties["gus"]
     charge = (await person("gus").get(RUNNING)).json()
     assert "cb:station" not in charge["_links"]
     assert (await person("gus").post(f"{RUNNING}/stop")).status_code == 200

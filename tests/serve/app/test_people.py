@@ -10,20 +10,20 @@ import httpx
 import pytest
 
 from actors.domain.station import Station
-from cluster.identity.relation import Place
+from cluster.identity.relation import Holding
 from tests.serve.app.conftest import HOME, Person
 from tests.serve.conftest import bearer
 from tests.serve.fakes import NOW, MemoryPlatform
 
-PEOPLE = "/places/station/CP-1/people"
+PEOPLE = "/holdings/station/CP-1/people"
 
 People = Callable[[str], Person]
 
 
 async def relations(who: Person) -> dict[str, str]:
-    """Return what somebody is to places, in force or not."""
+    """Return what somebody is to holdings, in force or not."""
     items = (await who.get("/relations")).json()["_embedded"]["cb:relation"]
-    return {item["place"]["name"]: item["relation"] for item in items}
+    return {item["holding"]["name"]: item["relation"] for item in items}
 
 
 async def sees(who: Person, station_id: str = "CP-1") -> bool:
@@ -36,7 +36,7 @@ async def test_who_is_invited_by_name_accepts_and_is_in(person: People) -> None:
     assert made["code"] is None
     assert not await sees(sam)
     (invitation,) = (await sam.get("/invitations")).json()["_embedded"]["cb:invitation"]
-    assert (invitation["place"], invitation["offeredBy"]) == ({"kind": "station", "name": "CP-1"}, "cora")
+    assert (invitation["holding"], invitation["offeredBy"]) == ({"kind": "station", "name": "CP-1"}, "cora")
     accepted = await sam.post(invitation["_templates"]["accept"]["target"])
     assert (accepted.status_code, accepted.json()["charges"]) == (201, 2)
     assert await relations(sam) == {"CP-1": "guest"}
@@ -153,7 +153,7 @@ async def test_a_relation_to_a_site_holds_for_its_stations(
     assert (given.status_code, given.json()["subject"]) == (200, "una")
     items = (await person("una").get("/stations")).json()["_embedded"]["cb:station"]
     assert [(s["stationId"], s["relation"]) for s in items] == [("CP-1", "co-owner"), ("CP-2", "owner")]
-    await person("una").post("/places/site/HOME/people", {"subject": "sam"})
+    await person("una").post("/holdings/site/HOME/people", {"subject": "sam"})
     (invitation,) = (await person("sam").get("/invitations")).json()["_embedded"]["cb:invitation"]
     await person("sam").post(invitation["_templates"]["accept"]["target"])
     assert await sees(person("sam"), "CP-2")
@@ -172,7 +172,7 @@ async def test_staff_give_and_take_a_station(
     assert (await anonymous.get(owner, headers=bearer("auditor"))).json()["_templates"] == {}
     given = await anonymous.put(owner, json={"subject": "noa"}, headers=bearer("operator"))
     assert given.json()["subject"] == "noa"
-    assert platform.circles.circles[HOME].grants["noa"].granted_by == "ann"
+    assert platform.circles.circles[HOME].ties["noa"].granted_by == "ann"
     assert not await sees(person("olga"))
     assert (await anonymous.delete(owner, headers=bearer("operator"))).status_code == 204
     assert not await sees(person("noa"))
@@ -192,7 +192,7 @@ async def test_a_claim_code_makes_the_first_owner_once(
     assert (await person("sam").post("/invitations", {"code": old})).status_code == 404, "a newer one makes it void"
     claimed = await person("sam").post("/invitations", {"code": made.json()["code"]})
     assert (claimed.status_code, claimed.json()["relation"]) == (201, "owner")
-    assert platform.circles.circles[Place("station", "CP-2")].grants.keys() == {"sam"}
+    assert platform.circles.circles[Holding("station", "CP-2")].ties.keys() == {"sam"}
     assert (await person("gus").post("/invitations", {"code": made.json()["code"]})).status_code == 404
     assert (await anonymous.post(claim, headers=bearer("production"))).status_code == 409
 

@@ -46,7 +46,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="offers_pkey"),
         sa.UniqueConstraint("code_digest", name="offers_code_digest_key"),
     )
-    op.create_index("offers_place", "offers", ["kind", "name"])
+    op.create_index("offers_holding", "offers", ["kind", "name"])
     op.create_index(
         "offers_subject", "offers", ["subject", "offered_at"], postgresql_where=sa.text("subject IS NOT NULL")
     )
