@@ -12,6 +12,8 @@ from schemathesis.config import SchemathesisConfig
 from starlette.types import Receive, Scope, Send
 
 from serve.admin import application as admin
+from serve.app import application as app
+from tests.serve.app.conftest import shared_platform
 from tests.serve.conftest import bearer, furnished_platform
 
 EXAMPLES = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -39,22 +41,29 @@ class Mounted:
         await self._app({**scope, "root_path": self._prefix}, receive, send)
 
 
-def schema_of(app: FastAPI, prefix: str) -> Any:
+def schema_of(served: FastAPI, prefix: str) -> Any:
     """Load what an application says of itself."""
     config = SchemathesisConfig.from_dict(CONFIG)
-    return schemathesis.openapi.from_asgi(f"{prefix}/openapi.json", Mounted(app, prefix), config=config)
+    return schemathesis.openapi.from_asgi(f"{prefix}/openapi.json", Mounted(served, prefix), config=config)
 
 
 ADMIN = schema_of(admin.build(furnished_platform().services_of_tests()), admin.PREFIX)
+APP = schema_of(app.build(shared_platform().services_of_tests()), app.PREFIX)
 
 
 @EXAMPLES
 @ADMIN.parametrize()  # type: ignore[untyped-decorator]
 def test_the_admin_application(case: schemathesis.Case[Any]) -> None:
-    asked(case)
+    asked(case, bearer("admin"))
 
 
-def asked(case: schemathesis.Case[Any]) -> None:
+@EXAMPLES
+@APP.parametrize()  # type: ignore[untyped-decorator]
+def test_the_application_of_app_users(case: schemathesis.Case[Any]) -> None:
+    asked(case, bearer(subject="olga"))
+
+
+def asked(case: schemathesis.Case[Any], headers: dict[str, str]) -> None:
     """Send a case; what is to go well gets what no schema tells: a key of its own, a tag, and no made-up cursor."""
     if case.meta is not None and case.meta.generation.mode.is_positive:
         case.query.pop("cursor", None)
@@ -62,4 +71,4 @@ def asked(case: schemathesis.Case[Any]) -> None:
             case.headers["Idempotency-Key"] = f'"{next(numbers)}"'
         if "If-Match" in case.headers:
             case.headers["If-Match"] = "*"
-    case.call_and_validate(headers=bearer("admin"))
+    case.call_and_validate(headers=headers)

@@ -45,6 +45,10 @@ class MemoryClaims:
             del self.held[name]
         return len(over)
 
+    def forget_answers(self) -> None:
+        """Leave behind what a crash does that comes between doing and keeping."""
+        self.held = {name: msgspec.structs.replace(claim, answer=None) for name, claim in self.held.items()}
+
     def _open(self, name: bytes, claim_id: str) -> bool:
         claim = self.held.get(name)
         return claim is not None and claim.id == claim_id and claim.answer is None

@@ -155,7 +155,13 @@ BODIES: Final = st.one_of(
     subject=st.sampled_from(["sam", "eve", "gil", "olga"]),
     body=BODIES,
     headers=st.fixed_dictionaries(
-        {}, optional={"Prefer": st.just("wait=1"), "Accept": st.just("text/html"), "If-None-Match": st.just("*")}
+        {},
+        optional={
+            "Prefer": st.just("wait=1"),
+            "Accept": st.just("text/html"),
+            "If-None-Match": st.just("*"),
+            "Idempotency-Key": st.uuids().map(str),
+        },
     ),
 )
 async def test_nobody_learns_whether_what_is_foreign_exists(

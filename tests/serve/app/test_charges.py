@@ -198,3 +198,36 @@ async def test_stations_are_listed_with_what_one_is_to_them(person: People, plat
     assert (await person("eve").get("/stations")).json()["_embedded"]["cb:station"] == []
     platform.known["CP-1"].connectors["2/1"] = ConnectorState("Unavailable", NOW)
     assert (await hindrances(person("olga")))[2] == "unavailable"
+
+
+KEY = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
+
+
+async def test_a_start_that_is_repeated_under_its_key_is_one_charge(person: People, platform: MemoryPlatform) -> None:
+    """draft-ietf-httpapi-idempotency-key-header, section 2."""
+    before = len(platform.database.transactions)
+    first, again = [await person("cora").post(CHARGES, {"evseId": 2}, **KEY) for _ in range(2)]
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(platform.database.transactions) == before + 1
+    other = await person("olga").post(CHARGES, {"evseId": 2}, **KEY)
+    assert "idempotency-replayed" not in other.headers, "a key is its caller's own"
+
+
+async def test_a_start_whose_answer_was_lost_is_found_again(person: People, platform: MemoryPlatform) -> None:
+    """The connector is in use by then: by the very charge that was asked for."""
+    first = await person("cora").post(CHARGES, {"evseId": 2}, **KEY)
+    platform.claims.forget_answers()
+    platform.now += timedelta(minutes=5)
+    again = await person("cora").post(CHARGES, {"evseId": 2}, **KEY)
+    assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
+    assert len(platform.submitted) == 1
+
+
+async def test_a_receipt_may_use_its_own_style_and_nothing_else(person: People, platform: MemoryPlatform) -> None:
+    """Content Security Policy Level 3, section 8.4: a hash of the inline style."""
+    ended = platform.charge("CP-1", platform.drivers.tokens["gus"], ended=True)
+    page = await person("gus").get(f"/charges/{ended.id}/receipt", Accept="text/html")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "style-src 'sha256-" in policy

@@ -200,3 +200,19 @@ async def test_a_claim_code_makes_the_first_owner_once(
 @pytest.mark.parametrize("code", ["", "short", "x" * 41, "0000-0000-0000-0000-000\u0000"])
 async def test_what_can_be_no_code(person: People, code: str) -> None:
     assert (await person("sam").post("/invitations", {"code": code})).status_code == 422
+
+
+async def test_an_invitation_that_is_repeated_under_its_key_is_one_with_one_code(
+    person: People, platform: MemoryPlatform
+) -> None:
+    key = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
+    first, again = [await person("olga").post(PEOPLE, {}, **key) for _ in range(2)]
+    assert first.json()["code"] == again.json()["code"]
+    assert first.headers["cache-control"] == again.headers["cache-control"] == "no-store"
+    platform.claims.forget_answers()
+    platform.now += timedelta(minutes=5)
+    made_anew = await person("olga").post(PEOPLE, {}, **key)
+    assert made_anew.json()["id"] == first.json()["id"]
+    used = await person("sam").post("/invitations", {"code": first.json()["code"]})
+    assert used.status_code == 404, "nobody has got it"
+    assert (await person("sam").post("/invitations", {"code": made_anew.json()["code"]})).status_code == 201
