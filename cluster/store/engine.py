@@ -49,6 +49,7 @@ def make_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
+        hide_parameters=True,  # they would be in the text of every error, and so in logs
         json_serializer=_json_text,
         json_deserializer=msgspec.json.decode,
         connect_args={

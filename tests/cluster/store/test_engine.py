@@ -6,6 +6,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.station import Station
 from actors.errors import BadRequest, Unavailable
@@ -93,3 +96,10 @@ async def test_a_commit_after_one_that_timed_out_is_stored_and_not_taken_for_a_n
 def test_another_database_is_refused_by_name() -> None:
     with pytest.raises(BadRequest, match="mysql"):
         make_engine("mysql://root@localhost/cloudbay", "cloudbay tests")
+
+
+async def test_the_text_of_an_error_holds_no_values(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        with pytest.raises(DBAPIError) as failed:
+            await connection.execute(text("SELECT length(:password) / 0"), {"password": "hunter2"})
+    assert "hunter2" not in str(failed.value)
