@@ -26,6 +26,8 @@ async def store(engine: AsyncEngine) -> PostgresAudit:
 @pytest.fixture
 def audit(database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     monkeypatch.setenv("CLOUDBAY_DATABASE__URL", database)
+    # The command sets up the log of its process, which here is that of all tests.
+    monkeypatch.setattr("cluster.__main__.set_up_logging", lambda _: None)
 
     async def run(*arguments: str) -> tuple[int, str]:
         code = await asyncio.to_thread(main, ["audit", *arguments])
