@@ -52,6 +52,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
 }
 PARTS: Final = {
     "station_id": "CP-1", "command_id": "x", "transaction_id": "x", "id_token": CARD, "kind": "site", "name": "DEPOT",
+    "site_id": "DEPOT",
 }  # fmt: skip
 PLACE: Final = re.compile(r"\{\w+\}")
 BAD_TOKENS: Final = [
