@@ -194,7 +194,8 @@ async def lead_astray(scanner: Scanner, client: httpx.AsyncClient, operation: st
     ids=lambda error: type(error).__name__,
 )
 async def test_what_can_go_wrong_inside(scanner: Scanner, part: str, error: Exception) -> None:
-    async with client_of(dataclasses.replace(services(), **{part: Breaking(error)})) as client:
+    broken: dict[str, Any] = {part: Breaking(error)}
+    async with client_of(dataclasses.replace(services(), **broken)) as client:
         for operation in ADMIN:
             await scanner.send(client, operation, json=BODIES.get(operation))
     assert scanner.statuses & {500, 503}
