@@ -71,7 +71,8 @@ from cluster.webhooks.dispatcher import Dispatcher, DispatchLimits
 from cluster.webhooks.httpx_sender import HttpxSender
 from cluster.webhooks.schedule import Schedule
 from cluster.webhooks.sight import StaffOnly
-from configs.settings import ApiName, Settings
+from configs.fields import ApiName
+from configs.settings import Settings
 
 _HOST_COMMAND_TIMEOUT_S = 8.0
 """Below the gateways' patience with a host, so that a database that hangs ends in a CALLERROR and not in silence."""

@@ -12,7 +12,7 @@ from typing import Final
 
 import orjson
 
-from configs.settings import Log
+from configs.plane import Log
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

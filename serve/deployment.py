@@ -14,7 +14,8 @@ from cluster.keys import Keys
 from cluster.logs import set_up_logging
 from cluster.runtime import keep_replica_on_loopback
 from cluster.services import ApiServices
-from configs.settings import ApiName, Settings
+from configs.fields import ApiName
+from configs.settings import Settings
 from serve import access
 from serve.admin import application as admin
 from serve.app import application as app

@@ -16,7 +16,7 @@ import msgspec
 from websockets.frames import CloseCode
 
 from cluster.gateway.uplink import Uplink
-from configs.settings import Gateway as GatewaySettings
+from configs.plane import Gateway as GatewaySettings
 
 if TYPE_CHECKING:
     from cluster.gateway.station import StationSocket

@@ -21,7 +21,7 @@ from cluster.gateway.listener import Listener
 from cluster.gateway.ports import HostKey, Ingest, Router
 from cluster.gateway.station import StationSocket
 from cluster.gateway.uplink import Uplink
-from configs.settings import Gateway as GatewaySettings
+from configs.plane import Gateway as GatewaySettings
 
 log = logging.getLogger(__name__)
 

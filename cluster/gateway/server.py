@@ -17,8 +17,8 @@ from cluster.garbage import collect_only_the_young
 from cluster.gateway.gateway import Gateway
 from cluster.gateway.ports import HostKey, HostUnavailable, Router
 from cluster.logs import set_up_logging
-from configs.settings import Gateway as GatewaySettings
-from configs.settings import Log
+from configs.plane import Gateway as GatewaySettings
+from configs.plane import Log
 
 _INGEST_TIMEOUT_S = 10.0
 """A stopped process or a cut-off node makes calls hang; another host owns its stations by then. Repeats are safe."""

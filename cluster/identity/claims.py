@@ -13,7 +13,7 @@ import msgspec
 
 from cluster.identity.caller import Role
 from cluster.identity.errors import BadToken
-from configs.settings import TrustedIssuer
+from configs.identity import TrustedIssuer
 
 _MAX_ID: Final = 255
 """OpenID Connect Core, section 2, of `sub`; the other ids have no bound of their own."""

@@ -15,7 +15,7 @@ from cluster.identity.caller import Caller
 from cluster.identity.claims import Identity
 from cluster.identity.errors import BadToken
 from cluster.identity.machine_keys import PREFIX
-from configs.settings import ApiName
+from configs.fields import ApiName
 
 _MAX_CHARS: Final = 16 * 1024
 

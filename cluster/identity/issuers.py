@@ -19,7 +19,8 @@ from joserfc.jws import JWSRegistry
 
 from actors.errors import Unavailable
 from cluster.identity.errors import BadToken
-from configs.settings import Identity, TrustedIssuer, safe_address
+from configs.fields import safe_address
+from configs.identity import Identity, TrustedIssuer
 
 log = logging.getLogger(__name__)
 

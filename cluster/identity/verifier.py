@@ -23,8 +23,9 @@ from joserfc.jwt import JWTClaimsRegistry
 from cluster.identity.claims import Identity, has_all, identity_of, texts, value_at
 from cluster.identity.errors import BadToken
 from cluster.identity.issuers import DiscoveredKeys, IssuerKeys
-from configs.settings import ApiName, TrustedIssuer
-from configs.settings import Identity as IdentitySettings
+from configs.fields import ApiName
+from configs.identity import Identity as IdentitySettings
+from configs.identity import TrustedIssuer
 
 MAX_TOKEN_BYTES: Final = 16 * 1024
 """More than any HTTP server takes in a header."""

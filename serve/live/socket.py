@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from actors.errors import CloudBayError
 from cluster.bus.subscription import End, EventFilter, Subscription, SubscriptionEnded
-from configs.settings import Live
+from configs.api import Live
 from serve.live.messages import FilterChanged, FilterRefused, Heartbeat, json_of, parse_change
 
 log = logging.getLogger(__name__)

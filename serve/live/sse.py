@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from cluster.bus.stream import Gap, SeenEvent
 from cluster.bus.subscription import Item, Subscription, SubscriptionEnded
-from configs.settings import Live
+from configs.api import Live
 from serve.live.messages import Closed, json_of
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from websockets.typing import Subprotocol
 from cluster import batch
 from cluster.gateway.gateway import Gateway
 from cluster.gateway.ports import HostKey, HostUnavailable, Ingest
-from configs.settings import Gateway as GatewaySettings
+from configs.plane import Gateway as GatewaySettings
 
 PASSWORD_KEY = b"0123456789abcdef"
 

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.identity.issuers import DiscoveredKeys
 from cluster.identity.verifier import TokenVerifier, Trusted
-from configs.settings import Identity, TrustedIssuer
+from configs.identity import Identity, TrustedIssuer
 from tests.cluster.identity.tiny_issuer import NOON, TinyIssuer
 
 MAX_AGE_S, PAUSE_S = 600.0, 10.0

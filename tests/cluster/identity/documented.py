@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from configs.settings import TrustedIssuer
+from configs.identity import TrustedIssuer
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "issuers.md"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cluster.identity.caller import ROLES
 from cluster.identity.claims import Identity, identity_of, value_at
 from cluster.identity.errors import BadToken
-from configs.settings import StaffRole
+from configs.fields import StaffRole
 from tests.cluster.identity.conftest import trusting
 from tests.cluster.identity.tiny_issuer import NOON
 

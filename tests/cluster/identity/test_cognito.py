@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from cluster.identity.errors import BadToken
 from cluster.identity.issuers import DiscoveredKeys
 from cluster.identity.verifier import TokenVerifier, Trusted
-from configs.settings import Identity
+from configs.identity import Identity
 from tests.cluster.identity.conftest import Stopwatch
 from tests.cluster.identity.documented import example
 

@@ -10,7 +10,7 @@ from cluster.identity.caller import Caller
 from cluster.identity.claims import Identity
 from cluster.identity.directory import Callers
 from cluster.identity.errors import BadToken
-from configs.settings import ApiName
+from configs.fields import ApiName
 
 
 class Says:

@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from actors.errors import Unavailable
 from cluster.identity.errors import BadToken
 from cluster.identity.issuers import MAX_DOCUMENT_BYTES, DiscoveredKeys, IssuerKeys, KnownKeys
-from configs.settings import Identity
+from configs.identity import Identity
 from tests.cluster.identity.conftest import MAX_AGE_S, PAUSE_S, Stopwatch, trusting
 from tests.cluster.identity.tiny_issuer import EC, NEXT_EC, RSA, TinyIssuer, public
 

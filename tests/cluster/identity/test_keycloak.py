@@ -21,7 +21,7 @@ from authlib.integrations.base_client.errors import OAuthError
 from cluster.identity.caller import ROLES
 from cluster.identity.errors import BadToken
 from cluster.identity.verifier import TokenVerifier, outside_issuers
-from configs.settings import Identity
+from configs.identity import Identity
 from tests.cluster.identity.documented import example
 from tests.cluster.identity.person import DISCOVERY, PATIENCE_S, client_credentials, endpoints, log_in
 from tests.fetched import fetched, not_here, run, server

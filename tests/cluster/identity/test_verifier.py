@@ -19,7 +19,8 @@ from actors.errors import Unavailable
 from cluster.identity.errors import BadToken
 from cluster.identity.issuers import DiscoveredKeys, KnownKeys
 from cluster.identity.verifier import MAX_TOKEN_BYTES, TokenVerifier, Trusted, outside_issuers
-from configs.settings import ApiName, Identity
+from configs.fields import ApiName
+from configs.identity import Identity
 from tests.cluster.identity.conftest import PAUSE_S, Stopwatch, Verifying, trusting
 from tests.cluster.identity.tiny_issuer import EC, NEXT_EC, NOON, RSA, STRANGER, TinyIssuer, access_claims, public
 

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 from actors.errors import NotFound
 from cluster.bus.fanout import Fanout
 from cluster.bus.subscription import EventFilter, Subscription
-from configs.settings import Live
+from configs.api import Live
 from serve.live.socket import EventSocket
 from serve.live.sse import LAST_EVENT_ID, EventStream
 from tests.twins.live import MemoryLiveLog
