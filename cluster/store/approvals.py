@@ -18,7 +18,7 @@ from cluster.store.decoding import Fields, decode_payload
 from cluster.store.engine import blames_content, reachable
 from cluster.store.paging import Order
 from cluster.store.reader import Reader
-from cluster.store.tables import approvals
+from cluster.store.tables.records import approvals
 from cluster.store.views import Page
 
 _FIELDS: Final = Approval.__struct_fields__

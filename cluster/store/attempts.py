@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cluster.identity.brakes import Brake, Counter
 from cluster.store.engine import reachable
-from cluster.store.tables import attempts
+from cluster.store.tables.people import attempts
 
 
 class PostgresAttempts:

@@ -23,7 +23,7 @@ from cluster.store.decoding import Fields
 from cluster.store.engine import reachable
 from cluster.store.paging import Order
 from cluster.store.reader import Reader
-from cluster.store.tables import audit_entries, audit_head
+from cluster.store.tables.records import audit_entries, audit_head
 from cluster.store.views import Page
 
 _ENTRY: Final = Entry.__struct_fields__

@@ -21,7 +21,8 @@ from cluster.store.holders import decode_nameless
 from cluster.store.paging import Order
 from cluster.store.queries import TRANSACTIONS
 from cluster.store.reader import Reader
-from cluster.store.tables import commands, drivers, relations, stations, transactions
+from cluster.store.tables.chargers import commands, stations, transactions
+from cluster.store.tables.sharing import drivers, relations
 from cluster.store.views import Charge, Page
 
 _MINE: Final = Order([relations.c.kind, relations.c.name], (str, str))

@@ -18,7 +18,8 @@ from cluster.identity.circle import Circle, Offer
 from cluster.identity.relation import Holding, Tie
 from cluster.store.engine import blames_content, reachable
 from cluster.store.reader import Reader
-from cluster.store.tables import circles, offers, relations, stations
+from cluster.store.tables.chargers import stations
+from cluster.store.tables.sharing import circles, offers, relations
 
 _MAX_OFFERS: Final = 100
 _RELATION: Final = relations.c.state.cast(Text).label("state")

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from actors.errors import Conflict
 from cluster.store.engine import reachable
-from cluster.store.tables import data_keys
+from cluster.store.tables.records import data_keys
 from cluster.vault.ports import DataKey, Wrapped
 
 

@@ -15,8 +15,8 @@ from actors.domain.command import Command
 from actors.domain.meter import Reading
 from actors.domain.station import ConnectorState, Station
 from actors.domain.token import KnownToken
-from cluster.store import tables
 from cluster.store.sealed import COMMAND_PAYLOAD, COMMAND_RESPONSE, TOKEN, TOKEN_GROUP
+from cluster.store.tables import chargers
 from cluster.vault.vault import Vault, place
 
 
@@ -25,9 +25,9 @@ def _columns(table: Table, names: Iterable[str]) -> list[ColumnElement[Any]]:
     return [c.cast(Text).label(c.name) if isinstance(c.type, JSON) else c for c in found]
 
 
-STATION_COLUMNS: Final = _columns(tables.stations, Station.__struct_fields__)
-COMMAND_COLUMNS: Final = _columns(tables.commands, Command.__struct_fields__)
-(TRANSACTION_STATE,) = _columns(tables.transactions, ["state"])
+STATION_COLUMNS: Final = _columns(chargers.stations, Station.__struct_fields__)
+COMMAND_COLUMNS: Final = _columns(chargers.commands, Command.__struct_fields__)
+(TRANSACTION_STATE,) = _columns(chargers.transactions, ["state"])
 
 decode_readings = msgspec.json.Decoder(list[Reading]).decode
 decode_connectors = msgspec.json.Decoder(dict[str, ConnectorState]).decode

@@ -36,9 +36,10 @@ from actors.errors import CloudBayError
 from cluster.bus.journal import WEBHOOKS
 from cluster.store.engine import reachable
 from cluster.store.journal import move, number, place
-from cluster.store.tables import journal, stations
-from cluster.store.tables import webhook_deliveries as deliveries
-from cluster.store.tables import webhook_subscriptions as subscriptions
+from cluster.store.tables.chargers import stations
+from cluster.store.tables.ways_out import journal
+from cluster.store.tables.ways_out import webhook_deliveries as deliveries
+from cluster.store.tables.ways_out import webhook_subscriptions as subscriptions
 from cluster.store.webhooks import (
     DELIVERY_COLUMNS,
     SUBSCRIPTION_COLUMNS,

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from cluster.store.engine import reachable
 from cluster.store.holders import token_hash
 from cluster.store.sealed import DRIVER_TOKEN, TOKEN
-from cluster.store.tables import drivers, id_tokens
+from cluster.store.tables.chargers import id_tokens
+from cluster.store.tables.sharing import drivers
 from cluster.vault.vault import Vault, place
 
 _BYTES: Final = 10

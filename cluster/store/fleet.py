@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from actors.errors import Conflict, Fenced
 from cluster.partitions import PartitionMap
 from cluster.store.engine import reachable
-from cluster.store.tables import fleet, gateways, hosts, partitions
+from cluster.store.tables.fleet import fleet, gateways, hosts, partitions
 from cluster.store.views import Claimed, FleetState, Member, Ownership, Restart
 
 OWN: Final = select(partitions.c.station_id, partitions.c.partition).where(partitions.c.station_id.is_not(None))

@@ -18,7 +18,7 @@ from actors.ports import Exchange
 from cluster.drain import Drain
 from cluster.store.engine import blames_content, driver_connection, reachable
 from cluster.store.exchanges import sealed_exchange
-from cluster.store.tables import ocpp_frames
+from cluster.store.tables.chargers import ocpp_frames
 from cluster.vault.vault import Vault
 
 SPAN: Final = timedelta(hours=6)

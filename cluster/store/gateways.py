@@ -12,7 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cluster.store.engine import reachable
-from cluster.store.tables import fleet, gateways, stations
+from cluster.store.tables.chargers import stations
+from cluster.store.tables.fleet import fleet, gateways
 
 
 class PostgresGateways:

@@ -19,7 +19,7 @@ from cluster.identity.grants import Grant, Held, Link
 from cluster.store.engine import reachable
 from cluster.store.paging import Order
 from cluster.store.reader import Reader
-from cluster.store.tables import clients, grant_secrets, grants, sessions
+from cluster.store.tables.people import clients, grant_secrets, grants, sessions
 from cluster.store.views import Page
 
 _BY_ID: Final = Order([clients.c.id], (str,))

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.errors import Unavailable
 from cluster.idempotency import Claim, Held
 from cluster.store.engine import reachable
-from cluster.store.tables import idempotency_keys as keys
+from cluster.store.tables.records import idempotency_keys as keys
 
 _COLUMNS: Final = [keys.c[name] for name in Claim.__struct_fields__]
 _TRIES: Final = 3

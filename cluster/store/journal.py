@@ -18,7 +18,7 @@ from actors.errors import Fenced
 from cluster.bus.journal import Entry
 from cluster.bus.outbox import WaitingEvent
 from cluster.store.engine import reachable
-from cluster.store.tables import journal, journal_readers, outbox
+from cluster.store.tables.ways_out import journal, journal_readers, outbox
 
 MAX_NUMBERED: Final = 5_000
 """Events numbered in one transaction."""

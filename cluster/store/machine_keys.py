@@ -18,7 +18,7 @@ from cluster.identity.machine_keys import MachineKey
 from cluster.store.engine import reachable
 from cluster.store.paging import Order
 from cluster.store.reader import Reader
-from cluster.store.tables import machine_keys
+from cluster.store.tables.people import machine_keys
 from cluster.store.views import Page
 
 _ORDER: Final = Order([machine_keys.c.created_at, machine_keys.c.id], (datetime, str), descending=True)

@@ -20,7 +20,7 @@ from actors.turn import digest
 from cluster.store.data_keys import PostgresDataKeys
 from cluster.store.holders import digest_key, sealed_holder, start_hash, token_hash, without_holder
 from cluster.store.sealed import SealedColumn, sealed_columns
-from cluster.store.tables import id_tokens, notices, station_readings, transaction_events, transactions
+from cluster.store.tables.chargers import id_tokens, notices, station_readings, transaction_events, transactions
 from cluster.vault.keyring import KeyRing
 from cluster.vault.ports import KeyProvider
 from cluster.vault.vault import Vault

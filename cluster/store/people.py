@@ -20,7 +20,7 @@ from cluster.store.engine import reachable
 from cluster.store.paging import Order
 from cluster.store.reader import Reader, is_uuid
 from cluster.store.sessions import end_sessions
-from cluster.store.tables import users
+from cluster.store.tables.people import users
 from cluster.store.views import Page
 from cluster.vault.vault import Vault, place
 

@@ -18,7 +18,8 @@ from actors.errors import Conflict, NotFound
 from cluster.partitions import PartitionMap
 from cluster.store.engine import reachable
 from cluster.store.fleet import OWN, changing
-from cluster.store.tables import partitions, placements, stations
+from cluster.store.tables.chargers import stations
+from cluster.store.tables.fleet import partitions, placements
 from cluster.store.views import Placement, PlacementKind
 
 _BY_STATION: Final = select(placements.c.name.label("station_id")).where(placements.c.kind == "station")

@@ -36,21 +36,18 @@ from cluster.store.holders import decode_transaction, opened_holder
 from cluster.store.paging import MAX_LIMIT, Order
 from cluster.store.reader import Reader
 from cluster.store.sealed import EVENT_PAYLOAD, NOTICE_PAYLOAD, VARIABLE_VALUE, words
-from cluster.store.tables import (
+from cluster.store.tables.chargers import (
     commands,
-    gateways,
-    hosts,
     id_tokens,
-    journal,
-    journal_readers,
     notices,
     ocpp_frames,
-    outbox,
     stations,
     transaction_events,
     transactions,
     variables,
 )
+from cluster.store.tables.fleet import gateways, hosts
+from cluster.store.tables.ways_out import journal, journal_readers, outbox
 from cluster.store.views import (
     FleetCounts,
     FrameEntry,

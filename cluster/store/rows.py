@@ -3,7 +3,7 @@
 All rows of a kind travel as one array a column through `INSERT ... SELECT FROM unnest(...) ON CONFLICT`, so a commit is
 a few statements whatever the number of chargers. Rows that are written again are sorted by key (two writers never lock
 in opposite orders) and the last of a key wins; of rows that are written once the first wins, as if each came alone.
-Every statement may be repeated: the second time changes nothing. What tables.py marks as sealed is sealed here.
+Every statement may be repeated: the second time changes nothing. What tables/ marks as sealed is sealed here.
 Must not know: connections, transactions, keys.
 """
 
@@ -23,7 +23,6 @@ from actors.domain.moment import believable
 from actors.domain.records import BusinessEvent, Notice, Progress, ReportedVariable, Row, StoredEvent, StoredReading
 from actors.domain.station import Station
 from actors.domain.transaction import ChargingTransaction, gap_report
-from cluster.store import tables
 from cluster.store.holders import sealed_holder, start_hash, token_hash, without_holder
 from cluster.store.sealed import (
     COMMAND_PAYLOAD,
@@ -35,6 +34,7 @@ from cluster.store.sealed import (
     VARIABLE_VALUE,
     words,
 )
+from cluster.store.tables import chargers, ways_out
 from cluster.vault.vault import Vault, place
 
 R = TypeVar("R", bound=Row)
@@ -161,7 +161,7 @@ def _notice(row: Notice, vault: Vault) -> Values:
     return (*key, row.received_at, vault.seal(row.payload, place(NOTICE_PAYLOAD, *words(*key))))
 
 
-_VARIABLE_KEY: Final = attrgetter(*tables.variables.primary_key.columns.keys())
+_VARIABLE_KEY: Final = attrgetter(*chargers.variables.primary_key.columns.keys())
 
 
 def _variable(row: ReportedVariable, vault: Vault) -> Values:
@@ -256,9 +256,9 @@ def _cast(column: Column[object]) -> str:
 
 
 WRITES: Final[dict[type[Row], Write]] = {
-    Station: _insert(tables.stations, _station, attrgetter("station_id"), ["station_id"], kept=frozenset()),
+    Station: _insert(chargers.stations, _station, attrgetter("station_id"), ["station_id"], kept=frozenset()),
     ChargingTransaction: _insert(
-        tables.transactions,
+        chargers.transactions,
         _transaction,
         attrgetter("id"),
         ["id"],
@@ -266,43 +266,43 @@ WRITES: Final[dict[type[Row], Write]] = {
         kept=frozenset({"station_id", "transaction_id", "created_at"}),
     ),
     Progress: _update(
-        tables.transactions,
+        chargers.transactions,
         _progress,
         attrgetter("transaction.id"),
         ["id", "ended_at", "energy_wh", "charging_state", "stopped_reason", "complete", "state"],
     ),
     StoredEvent: _insert(
-        tables.transaction_events,
+        chargers.transaction_events,
         _event,
         attrgetter("station_id", "transaction_id", "event_key"),
         ["station_id", "transaction_id", "event_key"],
     ),
     StoredReading: _insert(
-        tables.station_readings,
+        chargers.station_readings,
         _reading,
         attrgetter("station_id", "at", "evse_id", "digest"),
         ["station_id", "at", "evse_id", "digest"],
     ),
     Notice: _insert(
-        tables.notices,
+        chargers.notices,
         _notice,
         attrgetter("station_id", "at", "kind", "digest"),
         ["station_id", "at", "kind", "digest"],
     ),
     ReportedVariable: _insert(
-        tables.variables,
+        chargers.variables,
         _variable,
         _VARIABLE_KEY,
-        tables.variables.primary_key.columns.keys(),
+        chargers.variables.primary_key.columns.keys(),
         kept=frozenset(),
     ),
     Command: _insert(
-        tables.commands,
+        chargers.commands,
         _command,
         attrgetter("id"),
         ["id"],
         kept=frozenset({"station_id", "action", "payload", "created_at"}),
     ),
-    BusinessEvent: _insert(tables.outbox, _business_event, event_id, ["event_id"], generated=frozenset({"id"})),
+    BusinessEvent: _insert(ways_out.outbox, _business_event, event_id, ["event_id"], generated=frozenset({"id"})),
 }
 """In the order of writing."""

@@ -1,6 +1,6 @@
 """Where sealed values are: what names the place of each, and how a rotation goes through all of them.
 
-Every column that tables.py marks as SEALED is found here by itself. Must not know: keys, what a value means.
+Every column that tables/ marks as SEALED is found here by itself. Must not know: keys, what a value means.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cluster.store.engine import reachable
 from cluster.store.paging import Order
-from cluster.store.tables import SEALED, metadata, rotations
+from cluster.store.tables import SEALED, metadata
+from cluster.store.tables.records import rotations
 from cluster.vault.ports import Progress
 from cluster.vault.vault import HEADER_BYTES, header, place
 

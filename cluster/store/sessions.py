@@ -17,7 +17,7 @@ from cluster.identity.sessions import Session
 from cluster.store.engine import reachable
 from cluster.store.paging import Order
 from cluster.store.reader import Reader, is_uuid
-from cluster.store.tables import attempts, grant_secrets, grants, sessions
+from cluster.store.tables.people import attempts, grant_secrets, grants, sessions
 from cluster.store.views import Page
 from cluster.vault.vault import Vault, place
 

@@ -16,7 +16,7 @@ from actors.errors import BadRequest, NotFound
 from cluster.store.engine import blames_content, reachable
 from cluster.store.holders import token_hash
 from cluster.store.sealed import TOKEN, TOKEN_GROUP
-from cluster.store.tables import id_tokens
+from cluster.store.tables.chargers import id_tokens
 from cluster.vault.vault import Vault, place
 
 

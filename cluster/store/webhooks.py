@@ -20,8 +20,8 @@ from cluster.store.engine import blames_content, reachable
 from cluster.store.journal import event_columns
 from cluster.store.paging import Order
 from cluster.store.reader import Reader
-from cluster.store.tables import webhook_deliveries as deliveries
-from cluster.store.tables import webhook_subscriptions as subscriptions
+from cluster.store.tables.ways_out import webhook_deliveries as deliveries
+from cluster.store.tables.ways_out import webhook_subscriptions as subscriptions
 from cluster.store.views import Page
 from cluster.webhooks.model import Delivery, DeliveryState, Filter, Subscription
 from cluster.webhooks.ports import SecretBox

@@ -8,7 +8,8 @@ from alembic import context
 from sqlalchemy import Connection
 
 from cluster.store.engine import make_engine
-from cluster.store.tables import metadata, ocpp_frames
+from cluster.store.tables import metadata
+from cluster.store.tables.chargers import ocpp_frames
 
 
 def ours(name: str | None, kind: str, _parents: object) -> bool:

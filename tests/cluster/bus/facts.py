@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.bus.outbox import WaitingEvent
-from cluster.store.tables import outbox
+from cluster.store.tables.ways_out import outbox
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from actors.errors import Unavailable
 from cluster.fleet.gateways import Gateways
 from cluster.keys import load_keys
 from cluster.store.gateways import PostgresGateways
-from cluster.store.tables import gateways as table
+from cluster.store.tables.fleet import gateways as table
 from configs.settings import Settings
 from tests.cluster.fleet.fakes import FakeCluster, Told
 

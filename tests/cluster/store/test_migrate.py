@@ -1,4 +1,4 @@
-"""Migrations make exactly the tables of tables.py, once, whoever runs them."""
+"""Migrations make exactly the tables of cluster/store/tables, once, whoever runs them."""
 
 import asyncio
 

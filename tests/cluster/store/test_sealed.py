@@ -24,7 +24,7 @@ from cluster.store.fleet import PostgresFleet
 from cluster.store.identity import identity_stores
 from cluster.store.queries import PostgresQueries
 from cluster.store.sealed import PostgresSealedRows, sealed_columns
-from cluster.store.tables import id_tokens
+from cluster.store.tables.chargers import id_tokens
 from cluster.store.tokens import PostgresTokens
 from cluster.vault.keyring import KeyRing
 from cluster.vault.ports import DataKey, DataKeys, SealedRows, Wrapped
