@@ -223,7 +223,7 @@ def _keys(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _migrate(_arguments: argparse.Namespace, settings: Settings) -> int:
-    from cluster.bootstrap import key_provider
+    from cluster.bootstrap.keys import key_provider
     from cluster.store.migrate import migrate
 
     if settings.database.url is None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from actors.domain.command import Command
 from actors.domain.station import Configuration, Station
 from actors.errors import CloudBayError, Fenced
-from cluster.bootstrap import HostServices, open_host
+from cluster.bootstrap.host import HostServices, open_host
 from cluster.garbage import collect_only_the_young
 from cluster.gateway.ports import FleetMap
 from cluster.host import ChargerHost

@@ -11,7 +11,7 @@ from typing import Final
 
 from actors.errors import BadRequest
 from cluster import screens
-from cluster.bootstrap import key_file, open_rotation
+from cluster.bootstrap.keys import key_file, open_rotation
 from cluster.vault.keyring import current
 from configs.settings import Settings
 

@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from cluster import runtime
-from cluster.bootstrap import key_provider, make_first_keys, make_first_login
+from cluster.bootstrap.api import make_first_login
+from cluster.bootstrap.keys import key_provider, make_first_keys
 from cluster.embedded import EmbeddedPostgres, EmbeddedValkey
 from cluster.first_login import told
 from cluster.fleet.fleet import Fleet

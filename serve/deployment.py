@@ -9,7 +9,7 @@ import ray.serve as rayserve
 from fastapi import FastAPI
 from ray.serve.schema import LoggingConfig
 
-from cluster.bootstrap import open_api
+from cluster.bootstrap.api import open_api
 from cluster.keys import Keys
 from cluster.logs import set_up_logging
 from cluster.runtime import keep_replica_on_loopback

@@ -4,6 +4,7 @@ import configparser
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,14 @@ def test_what_the_rules_allow_is_allowed(tree: Path) -> None:
 
 def test_every_contract_has_a_planted_violation() -> None:
     assert {contract for contract, _, _ in VIOLATIONS} == set(contracts())
+
+
+def test_an_installed_platform_has_every_package_of_the_tree() -> None:
+    listed = set(tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    roots = {package.partition(".")[0] for package in listed}
+    there = {
+        ".".join(init.parent.relative_to(PROJECT).parts)
+        for root in roots
+        for init in (PROJECT / root).rglob("__init__.py")
+    }
+    assert listed == there

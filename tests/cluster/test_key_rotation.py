@@ -9,7 +9,7 @@ import pytest
 
 from actors.domain.token import KnownToken
 from actors.errors import BadRequest, Unavailable
-from cluster.bootstrap import key_provider
+from cluster.bootstrap.keys import key_provider
 from cluster.key_rotation import list_keys, rotate_keys
 from cluster.store.data_keys import PostgresDataKeys
 from cluster.store.engine import make_engine

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cluster.bootstrap import start_ways_out
+from cluster.bootstrap.ways_out import start_ways_out
 from cluster.store.webhooks import PostgresSubscriptions
 from cluster.webhooks.model import Filter, Subscription
 from configs.settings import Settings
