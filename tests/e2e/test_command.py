@@ -38,6 +38,7 @@ async def test_a_station_that_was_added_connects_with_its_password_only(running:
     assert "2047" in cloudbay("partitions", *folder)
 
 
+@pytest.mark.timeout(300)
 def test_a_killed_platform_starts_again_on_its_data_and_stops_without_a_trace(tmp_path: Path) -> None:
     with platform(tmp_path) as first:
         cloudbay("stations", "add", "KEPT", "--data-dir", str(tmp_path))
@@ -46,5 +47,5 @@ def test_a_killed_platform_starts_again_on_its_data_and_stops_without_a_trace(tm
         assert "KEPT" in cloudbay("stations", "list", "--data-dir", str(tmp_path))
         family = psutil.Process(second.pid).children(recursive=True)
         assert family
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []

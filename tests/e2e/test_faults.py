@@ -18,7 +18,7 @@ CASES = [
 ]
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("name", "long"), CASES)
 async def test_nothing_acknowledged_is_lost_or_doubled(running: Running, name: str, long: bool) -> None:
     witnesses = Witnesses(running.platform, 100, 0.5, name.replace(" ", "-") + "-long" * long)
