@@ -35,7 +35,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from actors.errors import CloudBayError
 from cluster.bus.journal import WEBHOOKS
 from cluster.store.engine import reachable
-from cluster.store.journal import move, number, place
+from cluster.store.journal import move, news, number, place
 from cluster.store.tables.chargers import stations
 from cluster.store.tables.ways_out import journal
 from cluster.store.tables.ways_out import webhook_deliveries as deliveries
@@ -77,6 +77,8 @@ class PostgresDeliveryQueue:
 
     async def expand(self, now: datetime, expires_at: datetime, limit: int) -> int:
         """Turn the next events into deliveries, in the transaction that moves the reader's place."""
+        if not await news(self._engine, WEBHOOKS):
+            return 0
         await number(self._engine)
         async with place(self._engine, WEBHOOKS) as held:
             if held is None:

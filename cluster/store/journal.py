@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, delete, func, select, update
+from sqlalchemy import ColumnElement, Text, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -26,6 +26,17 @@ MAX_NUMBERED: Final = 5_000
 _LOCK: Final = 0x6F7574626F78  # "outbox": one process at a time numbers, so that positions commit in their order
 _COLUMNS: Final = ("event_id", "kind", "station_id", "at", "data")
 _NOW: Final = func.clock_timestamp()
+_READ_BY_ALL: Final = select(func.min(journal_readers.c.position)).scalar_subquery()
+_READ: Final = (
+    select(journal_readers.c.position).where(journal_readers.c.reader == bindparam("reader")).scalar_subquery()
+)
+_NEWS: Final = select(
+    or_(
+        exists(select(outbox.c.id)),
+        exists(select(journal.c.position).where(journal.c.position > _READ)),
+        exists(select(journal.c.position).where(journal.c.position <= _READ_BY_ALL)),
+    )
+)
 
 
 class PostgresJournal:
@@ -74,16 +85,21 @@ class PostgresJournal:
                 await connection.execute(delete(journal_readers).where(journal_readers.c.reader == reader))
 
 
+async def news(engine: AsyncEngine, reader: str) -> bool:
+    """Tell whether there may be something to number, to delete or to read; a look that locks and writes nothing."""
+    async with reachable(), engine.connect() as connection:
+        return bool(await connection.scalar(_NEWS, {"reader": reader}))
+
+
 async def number(engine: AsyncEngine) -> None:
     """Move what waits in the outbox into the journal, and delete what every reader has read."""
     oldest = select(outbox.c.id).order_by(outbox.c.id).limit(MAX_NUMBERED)
     moved = delete(outbox).where(outbox.c.id.in_(oldest)).returning(*outbox.c).cte("moved")
     in_order = select(*(moved.c[name] for name in _COLUMNS)).order_by(moved.c.id)
-    read_by_all = select(func.min(journal_readers.c.position)).scalar_subquery()
     async with reachable(), engine.begin() as connection:
         if (await connection.execute(select(func.pg_try_advisory_xact_lock(_LOCK)))).scalar_one():
             await connection.execute(insert(journal).from_select(_COLUMNS, in_order))
-            await connection.execute(delete(journal).where(journal.c.position <= read_by_all))
+            await connection.execute(delete(journal).where(journal.c.position <= _READ_BY_ALL))
 
 
 async def entries(connection: AsyncConnection, after: int, limit: int) -> list[Entry]:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.bus.journal import STREAM
 from cluster.bus.outbox import WaitingEvent
-from cluster.store.journal import entries, move, number, place
+from cluster.store.journal import entries, move, news, number, place
 
 
 class PostgresOutbox:
@@ -24,6 +24,9 @@ class PostgresOutbox:
     @asynccontextmanager
     async def batch(self, limit: int) -> AsyncIterator[Sequence[WaitingEvent]]:
         """Lend the oldest events and move on when the block ends well; none while another relay is at work."""
+        if not await news(self._engine, STREAM):
+            yield []
+            return
         await number(self._engine)
         async with place(self._engine, STREAM) as held:
             found = [] if held is None else await entries(*held, limit)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from actors.errors import Fenced
 from cluster.bus.journal import KINESIS, STREAM, WEBHOOKS, Journal
 from cluster.bus.outbox import WaitingEvent
-from cluster.store.journal import PostgresJournal
+from cluster.store.journal import PostgresJournal, news
 from cluster.store.outbox import PostgresOutbox
 from tests.cluster.bus.facts import fact, tell
 from tests.twins.journal import MemoryJournal
@@ -106,6 +106,25 @@ async def test_a_place_that_is_left_is_free_at_once(world: World) -> None:
 
 async def test_nobody_reads_for_a_reader_that_is_not_followed(world: World) -> None:
     assert await world.journal.hold("nobody", "mine", LEASE_S) is None
+
+
+async def test_a_reader_has_news_until_all_is_numbered_read_and_deleted(engine: AsyncEngine) -> None:
+    """A look without news writes nothing, so that many processes may look often."""
+    outbox = PostgresOutbox(engine)
+    await run(engine, f"DELETE FROM journal_readers WHERE reader NOT IN ('{STREAM}', '{WEBHOOKS}')")
+    assert not await news(engine, STREAM)
+    await tell(engine, [fact("a")])
+    assert await news(engine, STREAM)
+    async with outbox.batch(10) as events:
+        assert [event.kind for event in events] == ["a"]
+    assert await news(engine, WEBHOOKS), "it has not read the event yet"
+    assert not await news(engine, STREAM)
+    await run(engine, "UPDATE journal_readers SET position = (SELECT max(position) FROM journal)")
+    assert await news(engine, STREAM), "what all have read is to be deleted"
+    async with outbox.batch(10) as events:
+        assert events == []
+    assert await kept(engine) == []
+    assert not await news(engine, STREAM)
 
 
 async def test_events_are_kept_until_the_last_reader_is_past_them(engine: AsyncEngine) -> None:
