@@ -145,7 +145,8 @@ def main():
         environment.pop("VIRTUAL_ENV", None)
         if ssl.get_default_verify_paths().cafile:
             environment.setdefault("UV_SYSTEM_CERTS", "1")  # uv's own list lacks a company's authority
-        command = [uv, "sync", "--quiet", "--frozen", "--python", choose_python()]
+        # Compiled once here, and not by each of a dozen processes at every start where Python may write no files.
+        command = [uv, "sync", "--quiet", "--frozen", "--compile-bytecode", "--python", choose_python()]
         if subprocess.run(command, cwd=PROJECT, env=environment, check=False).returncode:
             say("failed: uv sync, see above; run make again when that is mended")
             return 1
