@@ -8,6 +8,7 @@ Must not know: what runs on the cluster.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import importlib
@@ -20,7 +21,7 @@ import socket
 import stat
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -186,6 +187,22 @@ def keep_replica_on_loopback() -> None:
 
     if os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER") == "0":
         replica.add_port_to_grpc_server = lambda server, _: server.add_insecure_port(f"{LOOPBACK}:0")
+
+
+def when_leaving(leave: Callable[[], None]) -> None:
+    """Call this when this API process is to end, before it waits for its requests; for a deployment's constructor.
+
+    An event stream would be waited for in vain. Ray 2.60 tells a deployment only when no request is left.
+    """
+    from ray.serve._private.replica import Replica
+
+    wait_and_end, loop = Replica.perform_graceful_shutdown, asyncio.get_running_loop()
+
+    async def leave_and_end(self: Replica) -> None:
+        loop.call_soon_threadsafe(leave)
+        await wait_and_end(self)
+
+    Replica.perform_graceful_shutdown = leave_and_end
 
 
 def _load_serve() -> None:

@@ -14,12 +14,14 @@ from actors.domain.command import Command
 from actors.domain.station import Configuration, Station
 from actors.domain.token import KnownToken
 from cluster.approvals import Approvals
+from cluster.attendance import Attendance
 from cluster.audit.ports import AuditLog, AuditQueries
-from cluster.bus.subscription import Allowed, EventFilter, Subscription
+from cluster.bus.subscription import Allowed, EventFilter, Reach, Screen, Subscription
 from cluster.charging import Charging
 from cluster.idempotency import Repeats
 from cluster.identity.caller import Caller
 from cluster.identity.services import IdentityServices
+from cluster.onlookers import Onlookers
 from cluster.sharing import Sharing
 from cluster.store.views import (
     FleetCounts,
@@ -156,11 +158,22 @@ class CallerDirectory(Protocol):
 class LiveEvents(Protocol):
     """What happens now, for any number of listeners."""
 
-    async def subscribe(self, wanted: EventFilter, allowed: Allowed, after: str | None = None) -> Subscription:
+    async def subscribe(
+        self,
+        wanted: EventFilter,
+        allowed: Allowed,
+        after: str | None = None,
+        reach: Reach | None = None,
+        screen: Screen | None = None,
+    ) -> Subscription:
         """Listen from now on, or after the id of an event that was received before.
 
+        `reach` is where what is `allowed` can come from, `screen` what decides in the end.
         Raises BadRequest for an id that is none, Unavailable when the stream cannot be read or too many listen.
         """
+
+    def leave(self) -> None:
+        """End all subscriptions as going away, also those that are still to come: another process serves them."""
 
 
 class HostDirectory(Protocol):
@@ -223,6 +236,8 @@ class ApiServices:
     ping_redis: Callable[[], Awaitable[None]]
     """Raises Unavailable when Redis does not answer."""
     live: LiveEvents
+    attendance: Attendance
+    onlookers: Onlookers
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
     password_key: bytes = field(repr=False)

@@ -60,6 +60,7 @@ class Live(Section):
     heartbeat_s: Seconds
     send_timeout_s: Seconds
     retry_s: Seconds
+    recheck_s: Seconds
 
 
 class Outbox(Section):

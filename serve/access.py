@@ -8,14 +8,14 @@ whether the station exists. Must not know: what the operations do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, NamedTuple, get_args
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from actors.errors import CloudBayError
 from cluster.identity.caller import Caller, Role
-from cluster.identity.relation import Relation
+from cluster.identity.relation import Standing
 
 
 class NotAllowed(CloudBayError):
@@ -23,10 +23,6 @@ class NotAllowed(CloudBayError):
 
     http_status = 403
     title = "Not allowed"
-
-
-Standing = Relation | Literal["driver"]
-"""What an app user is to what an operation is about: a relation to its station, or the one whose charge it is."""
 
 
 class Rule(NamedTuple):
@@ -56,6 +52,7 @@ def _staff(scope: str, *roles: Role) -> Rule:
 ADMIN: Final[Mapping[str, Rule]] = {
     "GET /": _staff("status:read"),
     "GET /status": _staff("status:read"),
+    "GET /events": _staff("events:read"),
     "GET /stations": _staff("stations:read"),
     "POST /stations": _staff("stations:write", "operator", "production"),
     "GET /stations/{station_id}": _staff("stations:read"),
@@ -103,6 +100,7 @@ def _person(scope: str, *relations: Standing) -> Rule:
 
 APP: Final[Mapping[str, Rule]] = {
     "GET /": _person("stations:read"),
+    "GET /events": _person("events:read"),
     "GET /stations": _person("stations:read"),
     "GET /stations/{station_id}": _person("stations:read", "owner", "co-owner", "guest"),
     "GET /stations/{station_id}/charges": _person("charges:read", "owner", "co-owner", "guest"),
@@ -125,6 +123,51 @@ APP: Final[Mapping[str, Rule]] = {
     "POST /invitations/{offer_id}/acceptance": _person("people:write"),
     "DELETE /invitations/{offer_id}": _person("people:write"),
 }
+
+
+_STATION: Final = "GET /stations/{station_id}"
+_TRANSACTION: Final = "GET /transactions/{transaction_id}"
+_CHARGE: Final = APP["GET /charges/{charge_id}"].relations or frozenset()
+_SHOWN_BY: Final[Mapping[str, str]] = {
+    "StationRegistered": _STATION,
+    "StationConfigured": "GET /stations/{station_id}/configuration",
+    "StationConnected": _STATION,
+    "StationDisconnected": _STATION,
+    "StationBooted": _STATION,
+    "ConnectorStatusChanged": _STATION,
+    "TransactionStarted": _TRANSACTION,
+    "TransactionUpdated": _TRANSACTION,
+    "TransactionEnded": _TRANSACTION,
+    "TransactionRevised": _TRANSACTION,
+    "MeterValues": "GET /transactions/{transaction_id}/meter-values",
+    "CommandFinished": "GET /stations/{station_id}/commands/{command_id}",
+    "SecurityEvent": "GET /stations/{station_id}/notices",
+    "ReportCompleted": "GET /stations/{station_id}/variables",
+}
+"""The operation by which staff can read what a live event tells; a type that is not here, nobody sees."""
+
+_SHOWN_TO: Final[Mapping[str, frozenset[Standing]]] = {
+    "StationConnected": frozenset({"owner", "co-owner", "guest"}),
+    "StationDisconnected": frozenset({"owner", "co-owner", "guest"}),
+    "ConnectorStatusChanged": frozenset({"owner", "co-owner", "guest"}),
+    "StationBooted": frozenset({"owner", "co-owner"}),
+    "MeterValues": frozenset({"owner", "co-owner"}),
+    "TransactionStarted": _CHARGE,
+    "TransactionUpdated": _CHARGE,
+    "TransactionEnded": _CHARGE,
+    "TransactionRevised": _CHARGE,
+}
+"""The app users who see a live event, by what they are to its station or charge."""
+
+
+def staff_sees(caller: Caller, kind: str) -> bool:
+    """Tell whether staff may see live events of a type: who may read what they tell of."""
+    return kind in _SHOWN_BY and ADMIN[_SHOWN_BY[kind]].allows(caller)
+
+
+def app_user_sees(kind: str, standing: Standing) -> bool:
+    """Tell whether an app user may see live events of a type who is this to what they tell of."""
+    return standing in _SHOWN_TO.get(kind, ())
 
 
 def check(app: FastAPI, table: Mapping[str, Rule]) -> None:

@@ -16,6 +16,8 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 from pydantic.alias_generators import to_camel
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
 
 from cluster.services import ApiServices
 from serve import access, docs
@@ -32,7 +34,9 @@ from serve.requests import Requests
 
 _CORS: Final[Mapping[str, Any]] = {
     "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Prefer"],
+    "allow_headers": [
+        "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Prefer",
+    ],
     "expose_headers": [
         "Deprecation", "ETag", "Idempotency-Replayed", "Link", "Location", "Preference-Applied", "Retry-After",
         "Sunset", "X-Request-Id",
@@ -56,6 +60,8 @@ class Description(NamedTuple):
     deprecated: Mapping[str, Deprecated] = MappingProxyType({})
     guard: Callable[..., Awaitable[Context]] = permitted
     """What every request passes; it raises what forbids it."""
+    sockets: Mapping[str, Callable[[WebSocket], Awaitable[None]]] = MappingProxyType({})
+    """What serves WebSockets, by path. The rule is that of GET there; they look at it themselves."""
 
 
 def build(services: ApiServices, description: Description) -> FastAPI:
@@ -83,6 +89,7 @@ def assembled(description: Description) -> FastAPI:
     app.state.access = table
     for router in description.routers:
         app.include_router(router, dependencies=[Depends(description.guard), Depends(json_only)])
+    app.router.routes.extend(WebSocketRoute(path, served) for path, served in description.sockets.items())
     access.check(app, table)
     if unknown := set(description.deprecated) - set(table):
         raise ValueError(f"deprecated, and not there: {sorted(unknown)}")

@@ -15,6 +15,7 @@ import yaml
 from actors.domain import events
 from actors.domain.events import DATASCHEMAS, EVENTS, Envelope, Event, Fact
 from cluster.bus.stream import SOURCE
+from serve.live.handshake import SUBPROTOCOL
 from serve.live.messages import ChangeFilter, Closed, FilterChanged, FilterRefused, GapNote, Heartbeat
 from serve.live.socket import BAD_MESSAGE, CLOSE_CODES
 
@@ -24,8 +25,13 @@ _Json = dict[str, Any]
 
 _DESCRIPTION: Final = (
     "Server-sent events (WHATWG HTML, 9.2), and the same as a WebSocket. After a cut a client goes on with the id of"
-    " the last message it got: `Last-Event-ID` for the stream, `after` for the socket. Nothing is then lost or doubled"
-    " while it is kept (some thousand events); what is not is told as a `Gap`. A client that does not read is dropped."
+    " the last message it got: header `Last-Event-ID` or, where it cannot set one, query `lastEventId`. Nothing is then"
+    " lost or doubled while it is kept (some thousand events); what is not is told as a `Gap`. A client that does not"
+    " read is dropped. Staff see what their roles and scopes let them read; app users what is theirs: all of their"
+    " stations, as guests the state of these, and of charges their own. A filter that names what is not the caller's is"
+    " answered with 404, and ends with `not allowed any more` when it has ceased to be; `sign in again` asks for a new"
+    " token, `going away` to come back at once. A browser reads the stream with `fetch`, and opens the socket as"
+    f" `new WebSocket(url, ['{SUBPROTOCOL}', 'bearer.' + token])`."
 )
 _FILTERS: Final[_Json] = {
     field: {"type": "array", "items": {"type": "string"}, "description": words}
@@ -33,7 +39,12 @@ _FILTERS: Final[_Json] = {
         ("station", "Only events of these stations."),
         ("site", "Only events of stations on these sites."),
         ("kind", "Only events of these types."),
+        ("transaction", "Only events of these transactions, by the platform's ids."),
     )
+}
+_QUERY: Final[_Json] = {
+    **_FILTERS,
+    "lastEventId": {"type": "string", "description": "The id of the last message that was received."},
 }
 _STREAM_NOTES: Final = (GapNote, Closed)
 _SOCKET_NOTES: Final = (GapNote, Heartbeat)
@@ -111,8 +122,7 @@ def _stream() -> _Json:
 
 
 def _socket() -> _Json:
-    after = {"type": "string", "description": "The id of the last message that was received."}
-    query = {"type": "object", "properties": {**_FILTERS, "after": after}}
+    query = {"type": "object", "properties": _QUERY}
     codes = ", ".join(f"{code}: {reason}" for reason, code in CLOSE_CODES.items())
     return {
         **_channel("socket", [*EVENTS, *_names((*_SOCKET_NOTES, *_ANSWERS, ChangeFilter))]),
@@ -125,7 +135,7 @@ def _operations() -> _Json:
     def messages(channel: str, names: list[str]) -> list[_Json]:
         return [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names]
 
-    query = {"type": "object", "properties": _FILTERS}
+    query = {"type": "object", "properties": _QUERY}
     return {
         "watchStream": {
             "action": "send",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -17,13 +17,15 @@ from pydantic import BaseModel
 from cluster.idempotency import Attempt
 from cluster.identity.caller import Caller
 from cluster.identity.errors import BadToken
+from cluster.identity.relation import Standing
 from cluster.services import ApiServices
-from serve.access import NotAllowed, Rule, Standing
+from serve.access import NotAllowed, Rule
 from serve.hal import Link, Template, given, properties
 
 Parts = Mapping[str, object]
 """What to fill into a path."""
 
+EVENTS: Final = "GET /events"
 _NOWHERE: Final[Parts] = MappingProxyType({})
 _CURIES: Final = "/docs/relations/{rel}"
 _scheme = HTTPBearer(auto_error=False, description="An access token of an issuer, or of `cloudbay token`.")
@@ -38,6 +40,11 @@ class Context:
         self.services: ApiServices = request.app.state.services
         self._table: Mapping[str, Rule] = request.app.state.access
         self._prefix: str = request.app.state.prefix
+
+    @property
+    def token(self) -> str:
+        """What the caller has shown."""
+        return str(self.request.state.token)
 
     def may(self, operation: str, relation: Standing | None = None) -> bool:
         """Tell whether the caller may do an operation, like `GET /stations`, given a relation to its station."""
@@ -59,6 +66,11 @@ class Context:
             return None
         href = self.href(operation.partition(" ")[2], **at)
         return {"href": f"{href}{{?{query}}}", "templated": True} if query else {"href": href}
+
+    def events(self, **about: str) -> Link | None:
+        """Return a link to the live events of a station, site or transaction; None if the caller may see none."""
+        link = self.link(EVENTS)
+        return None if link is None else {"href": f"{link['href']}?{urlencode(about, quote_via=quote)}"}
 
     def template(self, operation: str) -> Link | None:
         """Return a link whose parts are to be filled in, None if the caller may not follow it."""
@@ -116,6 +128,7 @@ async def caller(
     if credentials is None:
         raise BadToken("a bearer token is needed; sign in, or get one with `cloudbay token`")
     services: ApiServices = request.app.state.services
+    request.state.token = credentials.credentials
     request.state.caller = found = await services.callers.identify(credentials.credentials)
     return found
 

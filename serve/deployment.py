@@ -12,7 +12,7 @@ from ray.serve.schema import LoggingConfig
 from cluster.bootstrap.api import open_api
 from cluster.keys import Keys
 from cluster.logs import set_up_logging
-from cluster.runtime import keep_replica_on_loopback
+from cluster.runtime import keep_replica_on_loopback, when_leaving
 from cluster.services import ApiServices
 from configs.fields import ApiName
 from configs.settings import Settings
@@ -43,6 +43,7 @@ class Api:
         self._prefix = prefix
         api: ApiName = "app" if prefix.startswith("/app/") else "admin"
         self._services = await open_api(loaded, keys, generation, api, access.SCOPES)
+        when_leaving(self._services.live.leave)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return _APPLICATIONS[self._prefix](self._services)
@@ -60,7 +61,7 @@ def _built(prefix: str, settings: Settings, keys: Keys, generation: int) -> rays
     deployment = rayserve.deployment(
         name="Api",
         num_replicas=settings.api.replicas,
-        max_ongoing_requests=_MAX_ONGOING_REQUESTS,
+        max_ongoing_requests=_MAX_ONGOING_REQUESTS + settings.live.max_listeners,
         ray_actor_options={"num_cpus": 0},
         logging_config=LoggingConfig(enable_access_log=False),
     )(rayserve.ingress()(Api))

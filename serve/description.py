@@ -140,7 +140,7 @@ def _complete(described: Json, operation: str, rule: Rule, schemas: Json) -> Non
     answers = {status: answer for status, answer in described["responses"].items() if not _is_frameworks(answer)}
     for status, answer in answers.items():
         _complete_answer(answer, method, int(status), schemas)
-    for status in _problems_of(described, operation):
+    for status in {*_problems_of(described, operation), *(int(each) for each in answers if int(each) in _PROBLEMS)}:
         answers[str(status)] = {"$ref": f"#/components/responses/{_PROBLEMS[status].name}"}
     if method == "GET" and HalResponse.media_type in answers.get("200", {}).get("content", {}):
         answers["304"] = {"description": "The client has it already.", "headers": {"ETag": _ETAG}}

@@ -63,15 +63,20 @@ def http_problem(status: int, detail: str, request_id: str, headers: dict[str, s
     return Problem(title.lower().replace(" ", "-"), title, status, detail, request_id, headers=headers)
 
 
-async def _ours(request: Request, error: Exception) -> Problem:
-    assert isinstance(error, CloudBayError)  # noqa: S101 - registered for it
+def problem_of(error: CloudBayError, request_id: str) -> Problem:
+    """Return the problem for an error of ours."""
     headers = {}
     if isinstance(error, BadToken):
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     kind = _WORD.sub("-", type(error).__name__).lower()
-    return Problem(kind, error.title, error.http_status, str(error), _request_id(request), headers=headers)
+    return Problem(kind, error.title, error.http_status, str(error), request_id, headers=headers)
+
+
+async def _ours(request: Request, error: Exception) -> Problem:
+    assert isinstance(error, CloudBayError)  # noqa: S101 - registered for it
+    return problem_of(error, _request_id(request))
 
 
 async def _validation(request: Request, error: Exception) -> Problem:

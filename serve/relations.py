@@ -13,6 +13,7 @@ RELATIONS: Final[Mapping[str, str]] = {
     "configuration": "What admins have decided about a station. Change it with its ETag in If-Match.",
     "connector": "A connector of a station. The form `start` is there while a charge can begin at it.",
     "curve": "The charging curve of a charge: energy since its start, power, state of charge.",
+    "events": "What happens, live: all that you may see, or of one station, site or charge. It speaks WebSocket too.",
     "frame": "One OCPP frame as it crossed the wire.",
     "hosts": "The processes that hold chargers, and what each holds. The form `scale` asks for another number of them.",
     "invitation": "A relation that is offered: `accept` or `decline` it, or `withdraw` what you have offered.",

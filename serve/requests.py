@@ -33,12 +33,12 @@ class Requests:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; other kinds of connection pass."""
+        """Serve one request; other kinds of connection get an id and pass."""
+        request_id = self._new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = self._new_id()
-        scope.setdefault("state", {})["request_id"] = request_id
         status, began = 0, time.monotonic()
 
         async def send_with_id(message: Message) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from cluster.approvals import KINDS, Approvals
+from cluster.attendance import Attendance
 from cluster.audit.spool import Spool
 from cluster.audit.trail import AuditTrail
 from cluster.bearer import OWN_ISSUER, OwnTokens
@@ -27,6 +28,7 @@ from cluster.identity.directory import Callers, Reader
 from cluster.identity.people import NewLogin
 from cluster.identity.verifier import TokenVerifier, outside_issuers
 from cluster.keys import Keys
+from cluster.onlookers import Onlookers
 from cluster.refs import RayChargers, RayFleet, make_directory
 from cluster.services import ApiServices, FleetStats
 from cluster.sharing import CircleStore, Sharing, SharingRules
@@ -41,6 +43,7 @@ from cluster.store.fleet import PostgresFleet
 from cluster.store.gateways import PostgresGateways
 from cluster.store.idempotency import PostgresClaims
 from cluster.store.identity import identity_stores
+from cluster.store.onlookers import PostgresOnlookers
 from cluster.store.placements import PostgresPlacements
 from cluster.store.queries import PostgresQueries
 from cluster.store.tokens import PostgresTokens
@@ -102,6 +105,11 @@ async def open_api(
     issued = IssuedTokens(identity.issuer.signer, identity.ended, settings.issuer.audiences)
     own: dict[str, Reader] = {OWN_ISSUER: OwnTokens(keys.token), identity.issuer.url: issued}
 
+    callers = Callers(api, KeyCallers(identity.machine_keys), own, verifier, identity.people)
+    attendance, onlookers = Attendance(callers), Onlookers(PostgresOnlookers(engine), now)
+    stack.callback(asyncio.create_task(attendance.run(watched.recheck_s)).cancel)
+    stack.callback(asyncio.create_task(onlookers.run(watched.recheck_s)).cancel)
+
     repeats = Repeats(
         PostgresClaims(engine),
         keys.password,
@@ -117,7 +125,7 @@ async def open_api(
         queries=PostgresQueries(engine, vault),
         tokens=PostgresTokens(engine, vault),
         chargers=RayChargers(directory),
-        callers=Callers(api, KeyCallers(identity.machine_keys), own, verifier, identity.people),
+        callers=callers,
         identity=identity,
         hosts=fleet,
         placements=PostgresPlacements(engine, settings.hosts.placement == "dedicated", settings.hosts.max_dedicated),
@@ -137,6 +145,8 @@ async def open_api(
         stats=stats,
         ping_redis=ping_redis,
         live=live,
+        attendance=attendance,
+        onlookers=onlookers,
         clock=now,
         new_id=new_id,
         password_key=keys.password,

@@ -17,7 +17,7 @@ from typing import Final
 
 from actors.errors import Unavailable
 from cluster.bus.stream import START, Entry, Gap, LiveLog, Position, SeenEvent, position
-from cluster.bus.subscription import Allowed, EventFilter, Item, Subscription
+from cluster.bus.subscription import Allowed, EventFilter, Item, Reach, Screen, Subscription
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +29,13 @@ _MAX_AHEAD_MS: Final = 60_000
 
 
 class Listeners:
-    """Subscriptions by what they want."""
+    """Subscriptions by where their events can come from."""
 
     def __init__(self) -> None:
         self._stations: dict[str, dict[Subscription, None]] = {}
         self._sites: dict[str, dict[Subscription, None]] = {}
-        self._others: dict[Subscription, None] = {}
-        self._all: dict[Subscription, None] = {}
+        self._everywhere: dict[Subscription, None] = {}
+        self._all: dict[Subscription, Reach | None] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -45,32 +45,31 @@ class Listeners:
 
     def of(self, event: SeenEvent) -> list[Subscription]:
         """Return those who may want an event: each once."""
-        stations = self._stations.get(event.event.station_id, ())
-        sites = self._sites.get(event.event.site_id or "", ())
-        return [*stations, *sites, *self._others]
+        stations = self._stations.get(event.event.station_id, {})
+        sites = self._sites.get(event.event.site_id or "", {})
+        return [*stations, *(one for one in sites if one not in stations), *self._everywhere]
 
-    def add(self, subscription: Subscription, wanted: EventFilter) -> None:
-        """Add a subscription under what it wants."""
-        self._all[subscription] = None
-        for name, index in self._places(wanted):
-            index.setdefault(name, {})[subscription] = None
-        if wanted.stations is None and wanted.sites is None:
-            self._others[subscription] = None
+    def put(self, subscription: Subscription) -> None:
+        """Add a subscription, or move it to where its events come from now; forget one that has ended."""
+        if subscription in self._all:
+            self._remove(subscription)
+        if not subscription.ended:
+            self._all[subscription] = subscription.reach
+            for name, index in self._places(subscription.reach):
+                index.setdefault(name, {})[subscription] = None
+            if subscription.reach is None:
+                self._everywhere[subscription] = None
 
-    def remove(self, subscription: Subscription) -> None:
-        """Forget a subscription, if it is there."""
-        self._all.pop(subscription, None)
-        self._others.pop(subscription, None)
-        for name, index in self._places(subscription.wanted):
-            named = index.get(name, {})
-            named.pop(subscription, None)
-            if not named:
-                index.pop(name, None)
+    def _remove(self, subscription: Subscription) -> None:
+        self._everywhere.pop(subscription, None)
+        for name, index in self._places(self._all.pop(subscription)):
+            del index[name][subscription]
+            if not index[name]:
+                del index[name]
 
-    def _places(self, wanted: EventFilter) -> list[tuple[str, dict[str, dict[Subscription, None]]]]:
-        if wanted.stations is not None:
-            return [(name, self._stations) for name in wanted.stations]
-        return [(name, self._sites) for name in wanted.sites or ()]
+    def _places(self, reach: Reach | None) -> list[tuple[str, dict[str, dict[Subscription, None]]]]:
+        stations, sites = reach or Reach()
+        return [*((name, self._stations) for name in stations), *((name, self._sites) for name in sites)]
 
 
 class Fanout:
@@ -89,6 +88,7 @@ class Fanout:
         self._behind: Position | None = None
         """How far the stream was when reading began."""
         self._caught_up = asyncio.Event()
+        self._leaving = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -105,20 +105,48 @@ class Fanout:
         """Begin to read, in the running event loop."""
         self._task = asyncio.create_task(self._run())
 
-    async def close(self) -> None:
-        """End all subscriptions and stop reading."""
+    def leave(self) -> None:
+        """End all subscriptions as going away, also those that are still to come: another process serves them."""
+        self._leaving = True
         for subscription in self._listeners:
             subscription.end("going away")
+
+    async def close(self) -> None:
+        """End all subscriptions and stop reading."""
+        self.leave()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def subscribe(self, wanted: EventFilter, allowed: Allowed, after: str | None = None) -> Subscription:
+    async def subscribe(
+        self,
+        wanted: EventFilter,
+        allowed: Allowed,
+        after: str | None = None,
+        reach: Reach | None = None,
+        screen: Screen | None = None,
+    ) -> Subscription:
         """Listen from now on, or after the id of an event that was received before.
 
+        `reach` is where what is `allowed` can come from, `screen` what decides in the end.
         Raises BadRequest for an id that is none, Unavailable when the stream cannot be read or too many listen.
         """
         last = None if after is None else position(after)
+        if not self._leaving:
+            await self._ready()
+        newest = lambda: self._position  # noqa: E731 - it is asked again and again
+        subscription = Subscription(wanted, allowed, self._max_queued, newest, self._listeners.put, reach, screen)
+        if self._leaving:
+            subscription.end("going away")
+            return subscription
+        self._listeners.put(subscription)
+        if last is not None:
+            if last.ms > self._position.ms + _MAX_AHEAD_MS:
+                last = START
+            subscription.repeat(self._missed(subscription, last), last)
+        return subscription
+
+    async def _ready(self) -> None:
         try:
             async with asyncio.timeout(READY_S):
                 await self._caught_up.wait()
@@ -126,18 +154,6 @@ class Fanout:
             raise Unavailable("live events cannot be read now") from None
         if len(self._listeners) >= self._max_listeners:
             raise Unavailable(f"{len(self._listeners)} listen here already; try again")
-        subscription = Subscription(wanted, allowed, self._max_queued, lambda: self._position, self._change)
-        self._listeners.add(subscription, wanted)
-        if last is not None:
-            if last.ms > self._position.ms + _MAX_AHEAD_MS:
-                last = START
-            subscription.repeat(self._missed(subscription, last), last)
-        return subscription
-
-    def _change(self, subscription: Subscription, wanted: EventFilter | None) -> None:
-        self._listeners.remove(subscription)
-        if wanted is not None:
-            self._listeners.add(subscription, wanted)
 
     def _missed(self, subscription: Subscription, last: Position) -> list[Item]:
         """Return what the listener has missed since `last`, at most a full queue of it."""

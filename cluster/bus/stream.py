@@ -18,7 +18,10 @@ from actors.errors import BadRequest
 SOURCE: Final = "/live"
 """The `source` of what is shown live: its ids are positions, so the same event has another id elsewhere."""
 
-_POSITION = re.compile(r"(\d{1,15})-(\d{1,10})-(\d{1,6})", re.ASCII)
+POSITION: Final = r"^[0-9]{1,15}-[0-9]{1,10}-[0-9]{1,6}$"
+"""How an id of the stream is spelled."""
+
+_POSITION = re.compile(POSITION)
 
 Missing = Literal["no longer kept", "never published", "too many to repeat"]
 
@@ -42,21 +45,37 @@ START: Final = Position(0, 0, 0)
 
 def position(text: str) -> Position:
     """Read a position as it was given out. Raises BadRequest."""
-    found = _POSITION.fullmatch(text)
-    if found is None:
+    if _POSITION.fullmatch(text) is None:
         raise BadRequest("the last event id is none that this stream gives out")
-    ms, number, nth = map(int, found.groups())
+    ms, number, nth = map(int, text.split("-"))
     return Position(ms, number, nth)
 
 
 class Written(msgspec.Struct, frozen=True, array_like=True):
-    """A LiveEvent as it is read back, its data still JSON: nobody here looks into it."""
+    """A LiveEvent as it is read back, its data still JSON."""
 
     kind: str
     station_id: str
     site_id: str | None
     at: datetime
     data: msgspec.Raw
+
+    @property
+    def transaction(self) -> str | None:
+        """The transaction that it tells of, by the platform's id."""
+        try:
+            return _about(self.data).transaction
+        except msgspec.ValidationError:  # another version of the platform writes otherwise
+            return None
+
+
+class _About(msgspec.Struct):
+    """What is looked for in an event's data."""
+
+    transaction: str | None = None
+
+
+_about = msgspec.json.Decoder(_About).decode
 
 
 class SeenEvent:

@@ -9,19 +9,19 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from actors.errors import CloudBayError
+from actors.errors import CloudBayError, Unavailable
 from cluster.bus.stream import Gap, Position, SeenEvent, Written
 
 log = logging.getLogger(__name__)
 
 MAX_TAKEN: Final = 100
 
-End = Literal["too slow", "going away", "not allowed any more", "closed"]
+End = Literal["too slow", "going away", "sign in again", "not allowed any more", "closed"]
 
 Allowed = Callable[[Written], bool]
 """Whether the listener may see an event; asked for every one that passes the filter, so it must be quick."""
@@ -44,6 +44,7 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stations: frozenset[str] | None = None
     sites: frozenset[str] | None = None
     kinds: frozenset[str] | None = None
+    transactions: frozenset[str] | None = None
 
     def takes(self, event: Written) -> bool:
         """Tell whether the event is wanted."""
@@ -51,7 +52,15 @@ class EventFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             (self.stations is None or event.station_id in self.stations)
             and (self.sites is None or event.site_id in self.sites)
             and (self.kinds is None or event.kind in self.kinds)
+            and (self.transactions is None or event.transaction in self.transactions)
         )
+
+
+class Reach(NamedTuple):
+    """Where events may come from: these stations, and all on these sites."""
+
+    stations: frozenset[str] = frozenset()
+    sites: frozenset[str] = frozenset()
 
 
 class Note(msgspec.Struct, frozen=True, tag_field="type", tag=True):
@@ -59,6 +68,9 @@ class Note(msgspec.Struct, frozen=True, tag_field="type", tag=True):
 
 
 Item = SeenEvent | Gap | Note
+
+Screen = Callable[[list[Item]], Awaitable[list[Item]]]
+"""Leaves out what the listener may not see; for what takes a look at the database. Raises Unavailable."""
 
 
 class Subscription:
@@ -70,10 +82,14 @@ class Subscription:
         allowed: Allowed,
         max_queued: int,
         newest: Callable[[], Position],
-        changed: Callable[[Subscription, EventFilter | None], None],
+        changed: Callable[[Subscription], None],
+        reach: Reach | None = None,
+        screen: Screen | None = None,
     ) -> None:
         self.wanted = wanted
         self._allowed = allowed
+        self._reach = reach
+        self._screen = screen
         self._max_queued = max_queued
         self._newest = newest
         self._changed = changed
@@ -82,6 +98,18 @@ class Subscription:
         self._queue: deque[Item] = deque()
         self._wake = asyncio.Event()
         self._ended: End | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes."""
+        return self._ended is not None
+
+    @property
+    def reach(self) -> Reach | None:
+        """Where what it wants and may see can come from, None for everywhere."""
+        if self.wanted.stations is not None:
+            return Reach(stations=self.wanted.stations)
+        return self._reach if self.wanted.sites is None else Reach(sites=self.wanted.sites)
 
     @property
     def position(self) -> Position:
@@ -126,30 +154,52 @@ class Subscription:
 
         Raises SubscriptionEnded.
         """
+        until_s = asyncio.get_running_loop().time() + wait_s
+        while taken := await self._next(until_s):
+            shown = await self._screened(taken)
+            self._taken = next((item.position for item in reversed(taken) if not isinstance(item, Note)), self._taken)
+            if shown:
+                return shown
+        return []
+
+    async def _next(self, until_s: float) -> list[Item]:
         if not self._queue and self._ended is None:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
+                async with asyncio.timeout_at(until_s):
                     await self._wake.wait()
         if self._ended is not None:
             raise SubscriptionEnded(self._ended)
-        taken = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_TAKEN))]
-        for item in reversed(taken):
-            if not isinstance(item, Note):
-                self._taken = item.position
-                break
-        return taken
+        return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_TAKEN))]
+
+    async def _screened(self, taken: list[Item]) -> list[Item]:
+        """Leave out what may not be seen; when that cannot be told now, the listener comes back for it."""
+        if self._screen is None:
+            return taken
+        try:
+            shown = await self._screen(taken)
+        except Unavailable:
+            self.end("going away")
+        if self._ended is not None:  # perhaps while it was screened
+            raise SubscriptionEnded(self._ended)
+        return shown
 
     def refilter(self, wanted: EventFilter) -> None:
         """Want something else from now on; what is queued stays."""
         if self._ended is None:
-            self._changed(self, wanted)
             self.wanted = wanted
+            self._changed(self)
+
+    def move(self, reach: Reach | None) -> None:
+        """Take events from elsewhere from now on, as far as the filter does not say where from."""
+        if self._ended is None and reach != self._reach:
+            self._reach = reach
+            self._changed(self)
 
     def end(self, reason: End = "closed") -> None:
         """End the subscription; what waits is not delivered. The first reason counts."""
         if self._ended is None:
-            self._changed(self, None)
             self._ended = reason
+            self._changed(self)
             self._queue.clear()
             self._wake.set()

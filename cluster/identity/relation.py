@@ -18,6 +18,9 @@ from actors.errors import BadRequest
 Relation = Literal["owner", "co-owner", "guest"]
 """An owner has the station, a co-owner shares in everything but giving it away, a guest charges within limits."""
 
+Standing = Relation | Literal["driver"]
+"""What an app user is to what something is about: a relation to its station, or the one whose charge it is."""
+
 HoldingKind = Literal["station", "site"]
 
 _STRENGTH: Final[Mapping[Relation, int]] = {"owner": 3, "co-owner": 2, "guest": 1}

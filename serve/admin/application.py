@@ -9,7 +9,19 @@ from fastapi import FastAPI
 
 from cluster.services import ApiServices
 from serve import access, application
-from serve.admin import commands, hosts, owners, placements, restart, root, stations, status, tokens, transactions
+from serve.admin import (
+    commands,
+    events,
+    hosts,
+    owners,
+    placements,
+    restart,
+    root,
+    stations,
+    status,
+    tokens,
+    transactions,
+)
 from serve.application import Description
 from serve.headers import Deprecated
 
@@ -21,11 +33,17 @@ platform itself, in the words of OCPP 2.x whatever a station speaks.
 """
 DEPRECATED: Final[Mapping[str, Deprecated]] = {}
 """Operations that will go, by method and path; they go on to work until then."""
-_MODULES = (root, stations, owners, commands, transactions, tokens, status, hosts, restart, placements)
+_MODULES = (root, stations, owners, commands, transactions, events, tokens, status, hosts, restart, placements)
 
 
 DESCRIPTION: Final = Description(
-    PREFIX, "CloudBay admin", _ABOUT, [module.router for module in _MODULES], access.ADMIN, DEPRECATED
+    PREFIX,
+    "CloudBay admin",
+    _ABOUT,
+    [module.router for module in _MODULES],
+    access.ADMIN,
+    DEPRECATED,
+    sockets={"/events": events.socket},
 )
 
 

@@ -98,6 +98,10 @@ async def _shown(asking: Context, holding: Holding) -> dict[str, object]:
         "holding": holding._asdict(),
         "subject": None if owner is None else owner.subject,
         "since": None if owner is None else owner.granted_at,
-        "links": {"self": asking.here, "curies": asking.curies},
+        "links": {
+            "self": asking.here,
+            "curies": asking.curies,
+            **present({"cb:events": asking.events(**{holding.kind: holding.name})}),
+        },
         "templates": present(forms),
     }

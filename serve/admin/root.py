@@ -6,8 +6,9 @@ from fastapi import APIRouter
 
 from serve.admin import stations, transactions
 from serve.admin.wire import StationAsked
-from serve.context import Asking
+from serve.context import EVENTS, Asking
 from serve.hal import Resource, present
+from serve.live.asking import FILTERS
 
 router = APIRouter(tags=["root"])
 
@@ -22,6 +23,7 @@ async def root(asking: Asking) -> dict[str, object]:
         "cb:transaction": asking.template("GET /transactions/{transaction_id}"),
         "cb:owner": asking.template("GET /sites/{site_id}/owner"),
         "cb:tokens": asking.link("GET /tokens", query="limit"),
+        "cb:events": asking.link(EVENTS, query=FILTERS),
         "cb:status": asking.link("GET /status"),
         "cb:hosts": asking.link("GET /hosts"),
         "cb:placements": asking.link("GET /placements"),

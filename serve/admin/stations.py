@@ -179,6 +179,7 @@ def _shown(asking: Context, detail: StationDetail) -> dict[str, object]:
         "cb:log": asking.link("GET /stations/{station_id}/log", at, query="limit"),
         "cb:transactions": _transactions_of(asking, station.station_id),
         "cb:owner": asking.link("GET /stations/{station_id}/owner", at),
+        "cb:events": asking.events(station=station.station_id),
         "up": asking.link("GET /stations"),
     }
     forms = {

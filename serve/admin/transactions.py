@@ -44,6 +44,7 @@ async def get_transaction(transaction_id: str, asking: Asking) -> dict[str, obje
     links = {
         "cb:meter-values": asking.link(_CURVE, {"transaction_id": transaction_id}, query="raw"),
         "cb:station": asking.link("GET /stations/{station_id}", {"station_id": summary.station_id}),
+        "cb:events": asking.events(transaction=transaction_id),
         "up": asking.link("GET /transactions"),
     }
     return {

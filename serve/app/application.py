@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from cluster.services import ApiServices
 from serve import access, application
-from serve.app import charges, invitations, people, root, stations
+from serve.app import charges, events, invitations, people, root, stations
 from serve.app.asking import allowed
 from serve.application import Description
 
@@ -18,11 +18,17 @@ _ABOUT = """
 The application of app users: stations that they own or share, their charges there with receipts, and whom they share
 with. Who has no relation to a station does not learn that it exists.
 """
-_MODULES = (root, stations, charges, people, invitations)
+_MODULES = (root, stations, charges, events, people, invitations)
 
 
 DESCRIPTION: Final = Description(
-    PREFIX, "CloudBay app", _ABOUT, [module.router for module in _MODULES], access.APP, guard=allowed
+    PREFIX,
+    "CloudBay app",
+    _ABOUT,
+    [module.router for module in _MODULES],
+    access.APP,
+    guard=allowed,
+    sockets={"/events": events.socket},
 )
 
 

@@ -15,10 +15,10 @@ from actors.domain.command import Command
 from actors.errors import NotFound
 from cluster.charging import START
 from cluster.identity.caller import Caller
-from cluster.identity.relation import Holding, HoldingKind, Tie
+from cluster.identity.relation import Holding, HoldingKind, Standing, Tie
 from cluster.services import ApiServices
 from cluster.store.views import Charge
-from serve.access import NotAllowed, Standing
+from serve.access import NotAllowed
 from serve.context import Context, caller, operation_of
 
 

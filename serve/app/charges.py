@@ -10,9 +10,8 @@ from fastapi.responses import HTMLResponse
 
 from actors.domain.command import Command
 from actors.errors import Conflict
-from cluster.identity.relation import Tie
+from cluster.identity.relation import Standing, Tie
 from cluster.store.views import Charge, Page
-from serve.access import Standing
 from serve.app import receipt
 from serve.app.asking import AppContext, Asking
 from serve.app.wire import ChargeAsked, ChargeItemOut, ChargeOut, ChargeRequestOut, CurveOut, ReceiptOut
@@ -188,6 +187,7 @@ def _shown(asking: AppContext, charge_id: str) -> dict[str, object]:
     links = {
         "cb:curve": asking.link("GET /charges/{charge_id}/curve", at, relation=standing),
         "cb:receipt": asking.link("GET /charges/{charge_id}/receipt", at, relation=standing),
+        "cb:events": asking.events(transaction=charge_id),
         "cb:station": _station_link(asking, charge, tie),
         "up": asking.link("GET /charges"),
     }

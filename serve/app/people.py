@@ -9,9 +9,8 @@ from fastapi import APIRouter, Response
 
 from cluster.identity import relation as rules
 from cluster.identity.circle import Offer
-from cluster.identity.relation import Holding, HoldingKind, Tie, may_give
+from cluster.identity.relation import Holding, HoldingKind, Standing, Tie, may_give
 from cluster.sharing import Made
-from serve.access import Standing
 from serve.app.asking import AppContext, Asking
 from serve.app.wire import InvitationAsked, InvitationOut, RelationOut, Terms, TermsAsked
 from serve.hal import Link, ListOf, Template, present
@@ -33,8 +32,9 @@ async def list_people(kind: HoldingKind, name: str, asking: Asking) -> dict[str,
         "POST /holdings/{kind}/{name}/people", "Share with somebody", _at(circle.holding), body=InvitationAsked,
         relation=asking.about.standing,
     )  # fmt: skip
+    links = {"self": asking.here, "curies": asking.curies, **present({"cb:events": _events(asking, circle.holding)})}
     return {
-        "links": {"self": asking.here, "curies": asking.curies},
+        "links": links,
         "templates": present({"invite": invite}),
         "embedded": {
             "cb:person": [_person(asking, tie) for tie in circle.ties.values()],
@@ -97,6 +97,7 @@ def mine(asking: AppContext, tie: Tie) -> dict[str, object]:
     links: dict[str, Link | None] = {}
     if tie.in_force(asking.services.clock()):
         links["cb:people"] = link(asking, tie.holding, tie.relation)
+        links["cb:events"] = _events(asking, tie.holding)
         if tie.holding.kind == "station":
             at = {"station_id": tie.holding.name}
             links["cb:station"] = asking.link("GET /stations/{station_id}", at, relation=tie.relation)
@@ -179,6 +180,10 @@ def offered(offer: Offer) -> dict[str, object]:
         "subject": offer.subject,
         "links": {},
     }
+
+
+def _events(asking: AppContext, holding: Holding) -> Link | None:
+    return asking.events(**{holding.kind: holding.name})
 
 
 def _at(holding: Holding) -> dict[str, object]:

@@ -7,7 +7,9 @@ from fastapi import APIRouter
 from serve.app import charges
 from serve.app.asking import Asking
 from serve.app.wire import CodeAsked
+from serve.context import EVENTS
 from serve.hal import Resource, present
+from serve.live.asking import FILTERS
 
 router = APIRouter(tags=["root"])
 
@@ -18,6 +20,7 @@ async def root(asking: Asking) -> dict[str, object]:
     links = {
         "cb:stations": asking.link("GET /stations", query="limit"),
         "cb:charges": asking.link("GET /charges", query=charges.FILTERS),
+        "cb:events": asking.link(EVENTS, query=FILTERS),
         "cb:relations": asking.link("GET /relations", query="limit"),
         "cb:invitations": asking.link("GET /invitations"),
         "describedby": {"href": asking.href("/openapi.json")},

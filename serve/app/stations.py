@@ -44,6 +44,7 @@ async def get_station(station_id: str, asking: Asking) -> dict[str, object]:
     at, station = {"station_id": station_id}, detail.station
     links = {
         "cb:charges": asking.link("GET /stations/{station_id}/charges", at, query="open,limit", relation=tie.relation),
+        "cb:events": asking.events(station=station_id),
         "cb:people": people.link(asking, Holding("station", station_id), tie.relation),
         "up": asking.link("GET /stations"),
     }

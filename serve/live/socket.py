@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 BAD_MESSAGE: Final = 4400
 CLOSE_CODES: Final[dict[End, int]] = {
     "too slow": 4408,
+    "sign in again": 4401,
     "not allowed any more": 4403,
     "going away": 1001,
     "closed": 1000,

@@ -14,6 +14,7 @@ from actors.domain.token import KnownToken, token_key
 from actors.domain.transaction import ChargingTransaction, GapReport
 from actors.errors import BadRequest, Changed, Conflict, NotFound, StationOffline, Unavailable
 from cluster.approvals import Approvals
+from cluster.attendance import Attendance
 from cluster.bearer import OwnTokens
 from cluster.bus.fanout import Fanout
 from cluster.charging import START, STOP, Charging
@@ -21,6 +22,7 @@ from cluster.idempotency import Repeats
 from cluster.identity.assembly import assemble
 from cluster.identity.signing import make_signing_keys
 from cluster.keys import Keys
+from cluster.onlookers import Onlookers
 from cluster.partitions import PartitionMap
 from cluster.services import ApiServices, FleetStats
 from cluster.sharing import Sharing, SharingRules
@@ -53,6 +55,7 @@ from tests.twins.circles import MemoryCircles
 from tests.twins.idempotency import MemoryClaims
 from tests.twins.identity import MemoryAttempts, memory_stores
 from tests.twins.live import MemoryLiveLog
+from tests.twins.onlookers import MemoryOnlookers
 from tests.twins.store import MemoryDatabase
 
 T = TypeVar("T")
@@ -104,7 +107,12 @@ class MemoryPlatform:
         self.asked_wait_s: list[float] = []
         self.frames_in = 100
         self.at_s = 0.0
-        self.live = Fanout(MemoryLiveLog(), max_kept=1000, max_listeners=100, max_queued=100)
+        self.live_log = MemoryLiveLog()
+        self.live = Fanout(self.live_log, max_kept=1000, max_listeners=100, max_queued=100)
+        self.live.leave()  # a stream ends as soon as it has begun
+        self.look = MemoryOnlookers(self.charges)
+        self.onlookers = Onlookers(self.look, self.clock)
+        self.attendance = Attendance(OwnTokens(TOKEN_KEY))
         self.stations_asked: dict[str, object] = {}
         self.transactions_asked: dict[str, object] = {}
         self.closed = False
@@ -144,6 +152,8 @@ class MemoryPlatform:
             stats=self.fleet,
             ping_redis=self.ping,
             live=self.live,
+            attendance=self.attendance,
+            onlookers=self.onlookers,
             clock=self.clock,
             new_id=lambda: next(ids),
             password_key=PASSWORD_KEY,
@@ -162,6 +172,11 @@ class MemoryPlatform:
 
     def clock(self) -> datetime:
         return self.now
+
+    def go_live(self) -> None:
+        """Let events be listened to from now on, in the running event loop."""
+        self.live = Fanout(self.live_log, max_kept=1000, max_listeners=100, max_queued=100)
+        self.live.start()
 
     def services_of_tests(self) -> ApiServices:
         """Return the bundle with the settings that tests go by."""

@@ -6,8 +6,10 @@ They follow links (RFC 8288, RFC 6570) and fill in forms (HAL-FORMS), on whateve
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import httpx
@@ -59,6 +61,16 @@ class Resource:
         """Return the parts of a list."""
         return [Resource(self._http, item) for item in self.content["_embedded"][relation]]
 
+    @asynccontextmanager
+    async def watch(self, relation: str) -> AsyncIterator[Happening]:
+        """Listen to the events that a link leads to."""
+        link = self.content["_links"][relation]
+        assert not link.get("templated"), link
+        headers = {"Accept": "text/event-stream"}
+        async with self._http.stream("GET", link["href"], headers=headers) as answer:
+            assert answer.is_success, f"GET {link['href']}: {answer.status_code}"
+            yield Happening(answer)
+
     async def until(self, found: Callable[[Self | Resource], bool]) -> Resource:
         """Look again and again until it is so; fails after a minute."""
         resource: Self | Resource = self
@@ -72,6 +84,23 @@ class Resource:
         answer = await self._http.request(method, href, json=body)
         assert answer.is_success, f"{method} {href}: {answer.status_code} {answer.text}"
         return Resource(self._http, answer.json())
+
+
+class Happening:
+    """Events as they come (WHATWG HTML, 9.2): only their data is read, which is one line each."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self._lines = answer.aiter_lines()
+
+    async def until(self, found: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
+        """Return the first event that is what was waited for; fails after a minute."""
+        async with asyncio.timeout(_PATIENCE_S):
+            async for line in self._lines:
+                if line.startswith("data: "):
+                    event: dict[str, Any] = json.loads(line.removeprefix("data: "))
+                    if found(event):
+                        return event
+        raise AssertionError("the stream has ended")
 
 
 async def enter(http: httpx.AsyncClient, root: str) -> Resource:
@@ -88,12 +117,20 @@ async def charge_a_car(root: Resource) -> Resource:
             break
     asked = await free[0].submit("start")
     begun = await asked.until(lambda request: request.leads_to("cb:charge"))
-    charge = await (await begun.follow("cb:charge")).until(lambda charge: bool(charge["energyWh"]))
-    assert not charge.leads_to("cb:receipt")
-    assert (await charge.follow("cb:curve"))["curve"]
-    assert (await root.follow("cb:charges", open="true")).items("cb:charge")[0]["id"] == charge["id"]
-    stopped = await charge.submit("stop")
-    ended = await stopped.until(lambda charge: charge.leads_to("cb:receipt"))
+    charge = await begun.follow("cb:charge")
+    async with charge.watch("cb:events") as events:
+        drawn = await events.until(
+            lambda event: event["type"] == "TransactionUpdated" and event["data"]["energyWh"] > 0
+        )
+        assert drawn["data"]["transaction"] == charge["id"]
+        charge = await charge.again()
+        assert charge["energyWh"] > 0
+        assert not charge.leads_to("cb:receipt")
+        assert (await charge.follow("cb:curve"))["curve"]
+        assert (await root.follow("cb:charges", open="true")).items("cb:charge")[0]["id"] == charge["id"]
+        await charge.submit("stop")
+        await events.until(lambda event: event["type"] == "TransactionEnded")
+    ended = await charge.until(lambda charge: charge.leads_to("cb:receipt"))
     assert not ended.offers("stop")
     return await ended.follow("cb:receipt")
 
@@ -111,7 +148,8 @@ def _expanded(href: str, variables: Mapping[str, object]) -> str:
     """Fill in the variables of a URI template: simple ones and queries (RFC 6570 levels 1 and 3)."""
 
     def fill(match: re.Match[str]) -> str:
-        names = [name for name in match[2].split(",") if name in variables]
+        named = (name.removesuffix("*") for name in match[2].split(","))
+        names = [name for name in named if name in variables]
         if match[1]:
             query = httpx.QueryParams({name: str(variables[name]) for name in names})
             return f"?{query}" if names else ""

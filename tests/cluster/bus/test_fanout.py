@@ -319,7 +319,7 @@ async def test_who_wants_something_else_or_leaves_stays_under_no_old_name(log: M
     assert await silent(listener), "once, though its site is the one that was wanted before"
     listener.end()
     index = fanout._listeners
-    assert [*index._stations, *index._sites, *index._others, *index._all] == []
+    assert [*index._stations, *index._sites, *index._everywhere, *index._all] == []
 
 
 async def test_no_more_than_so_many_listen_and_who_has_ended_counts_no_more(fanout: Fanout) -> None:

@@ -48,8 +48,9 @@ ABOUT: Final[Mapping[str, set[str]]] = {
     "DELETE /holdings/{kind}/{name}/invitations/{offer_id}": _PEOPLE_OPERATIONS,
 }
 OWN: Final = {
-    "GET /", "GET /stations", "GET /charges", "GET /relations", "DELETE /relations/{kind}/{name}", "GET /invitations",
-    "POST /invitations", "POST /invitations/{offer_id}/acceptance", "DELETE /invitations/{offer_id}",
+    "GET /", "GET /events", "GET /stations", "GET /charges", "GET /relations", "DELETE /relations/{kind}/{name}",
+    "GET /invitations", "POST /invitations", "POST /invitations/{offer_id}/acceptance",
+    "DELETE /invitations/{offer_id}",
 }  # fmt: skip
 
 
@@ -154,6 +155,14 @@ BODIES: Final = st.one_of(
     parts=st.fixed_dictionaries(FOREIGN),
     subject=st.sampled_from(["sam", "eve", "gil", "olga"]),
     body=BODIES,
+    query=st.fixed_dictionaries(
+        {},
+        optional={
+            "station": st.sampled_from(["CP-9", "CP-1"]),
+            "site": st.just("AWAY"),
+            "transaction": st.just(FOREIGN_CHARGE),
+        },
+    ),
     headers=st.fixed_dictionaries(
         {},
         optional={
@@ -165,13 +174,13 @@ BODIES: Final = st.one_of(
     ),
 )
 async def test_nobody_learns_whether_what_is_foreign_exists(
-    operation: str, parts: dict[str, str], subject: str, body: Any, headers: dict[str, str]
+    operation: str, parts: dict[str, str], subject: str, body: Any, query: dict[str, str], headers: dict[str, str]
 ) -> None:
     """The same request on two platforms, of which one has the foreign station, gets the same answer."""
     method, path = address(operation, parts)
     headers = {**bearer(subject=subject), **headers}
     with_it, without = [
-        await client.request(method, path.removeprefix(application.PREFIX), json=body, headers=headers)
+        await client.request(method, path.removeprefix(application.PREFIX), json=body, params=query, headers=headers)
         for client in worlds()
     ]
     assert _told(with_it) == _told(without)

@@ -88,10 +88,12 @@ async def _lines(response: httpx.Response) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def listening(url: str, station: str | None = None, after: str | None = None) -> AsyncIterator[EventSource]:
+async def listening(
+    url: str, station: str | None = None, after: str | None = None, headers: dict[str, str] | None = None
+) -> AsyncIterator[EventSource]:
     """Open an event stream."""
-    headers = {"Accept": "text/event-stream"} | ({} if after is None else {"Last-Event-ID": after})
-    params = {} if station is None else {"station": station}
+    headers = {"Accept": "text/event-stream", **(headers or {})} | ({} if after is None else {"Last-Event-ID": after})
+    params = None if station is None else {"station": station}
     async with (
         httpx.AsyncClient(timeout=httpx.Timeout(10), trust_env=False) as client,
         client.stream("GET", url, params=params, headers=headers) as response,

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +21,7 @@ from cluster.bus.subscription import EventFilter, Subscription
 from configs.api import Live
 from serve.live.socket import EventSocket
 from serve.live.sse import LAST_EVENT_ID, EventStream
+from tests.serve.serving import serving
 from tests.twins.live import MemoryLiveLog
 
 RULES = Live(
@@ -31,6 +31,7 @@ RULES = Live(
     heartbeat_s=0.2,
     send_timeout_s=1.0,
     retry_s=3.0,
+    recheck_s=0.1,
 )
 
 
@@ -104,15 +105,9 @@ async def server() -> AsyncIterator[Server]:
     log = MemoryLiveLog()
     server = Server(log, Fanout(log, RULES.stream_max_events, RULES.max_listeners, RULES.max_queued))
     server.fanout.start()
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
-        server.port = listening.getsockname()[1]
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # a client that does not read is felt soon
-        uvicorn_server = uvicorn.Server(uvicorn.Config(server, log_config=None, timeout_graceful_shutdown=1))
-        serving = asyncio.create_task(uvicorn_server.serve(sockets=[listening]))
-        async with asyncio.timeout(10):
-            while not uvicorn_server.started:  # noqa: ASYNC110 - uvicorn tells nobody
-                await asyncio.sleep(0.005)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)  # a client that does not read is felt soon
+    async with serving(server, listening) as address:
+        server.port = int(address.rpartition(":")[2])
         yield server
         await server.fanout.close()
-        uvicorn_server.should_exit = True
-        await serving

@@ -73,7 +73,7 @@ async def test_a_client_may_want_something_else_from_now_on(server: Server) -> N
         await client.send('{"filter": {"stations": ["CP-2"], "kinds": ["StationDisconnected"]}}')
         assert await said(client) == {
             "type": "FilterChanged",
-            "filter": {"stations": ["CP-2"], "sites": None, "kinds": ["StationDisconnected"]},
+            "filter": {"stations": ["CP-2"], "sites": None, "kinds": ["StationDisconnected"], "transactions": None},
         }
         server.log.write([tick(3, "CP-1"), tick(4, "CP-2")])
         assert await numbers(client, 1) == [4]
