@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterator
+from math import inf
 from typing import Final
 
 from actors.errors import Unavailable
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 RETRY_S: Final = 1.0
 READY_S: Final = 5.0
 """How long a new listener waits for the reader to catch up with the stream."""
+IDLE_S: Final = 10.0
+"""How long the reader goes on after the last listener has left: most come back at once."""
 _MAX_AHEAD_MS: Final = 60_000
 """Another process may have read further, but not so much; an id from beyond is of another stream."""
 
@@ -88,6 +91,10 @@ class Fanout:
         self._behind: Position | None = None
         """How far the stream was when reading began."""
         self._caught_up = asyncio.Event()
+        self._needed = asyncio.Event()
+        self._needed_at = -inf
+        """When somebody was last seen to listen, or to be about to, by the loop's clock."""
+        self._coming = 0
         self._leaving = False
         self._task: asyncio.Task[None] | None = None
 
@@ -101,8 +108,13 @@ class Fanout:
         """Count the open subscriptions."""
         return len(self._listeners)
 
+    @property
+    def reading(self) -> bool:
+        """Tell whether somebody listens, or did lately."""
+        return self._needed.is_set()
+
     def start(self) -> None:
-        """Begin to read, in the running event loop."""
+        """Be ready to read, in the running event loop."""
         self._task = asyncio.create_task(self._run())
 
     def leave(self) -> None:
@@ -147,11 +159,15 @@ class Fanout:
         return subscription
 
     async def _ready(self) -> None:
+        self._coming += 1
+        self._needed.set()
         try:
             async with asyncio.timeout(READY_S):
                 await self._caught_up.wait()
         except TimeoutError:
             raise Unavailable("live events cannot be read now") from None
+        finally:
+            self._coming -= 1
         if len(self._listeners) >= self._max_listeners:
             raise Unavailable(f"{len(self._listeners)} listen here already; try again")
 
@@ -176,6 +192,7 @@ class Fanout:
         away = False
         while True:
             try:
+                await self._rest()
                 await self._read()
                 away = False
             except Unavailable as error:
@@ -186,6 +203,18 @@ class Fanout:
             except Exception:  # an entry that breaks this process is behind us then; the others must be read
                 log.exception("live events cannot be read")
                 await asyncio.sleep(RETRY_S)
+
+    async def _rest(self) -> None:
+        """Read nothing while nobody listens: the stream keeps as much as this process would."""
+        clock = asyncio.get_running_loop().time
+        if self._listeners or self._coming:
+            self._needed_at = clock()
+        elif clock() - self._needed_at > IDLE_S:
+            self._caught_up.clear()
+            self._behind = None
+            self._needed.clear()
+            await self._needed.wait()
+            self._needed_at = clock()
 
     async def _read(self) -> None:
         if self._behind is None:

@@ -49,7 +49,8 @@ async def silent(subscription: Subscription) -> bool:
 
 
 async def read_on(fanout: Fanout, log: MemoryLiveLog) -> None:
-    """Let the reader come to the end of the stream."""
+    """Let the reader come to the end of the stream, for somebody who looks in."""
+    (await fanout.subscribe(station(), anybody)).end()
     async with asyncio.timeout(5):
         while fanout.position[:2] < (await log.newest())[:2]:  # noqa: ASYNC110 - the reader has its turn
             await asyncio.sleep(0)
@@ -359,3 +360,27 @@ async def test_an_event_costs_nothing_to_those_who_listen_to_other_stations(log:
     event = SeenEvent(Position(1, 1, 1), asked[0])
     assert fanout._listeners.of(event) == [listeners[0]], "nobody else is even considered"
     await fanout.close()
+
+
+async def test_nothing_is_read_while_nobody_listens(
+    log: MemoryLiveLog, fanout: Fanout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes meanwhile is there for who comes back: the stream has kept it."""
+    monkeypatch.setattr(module, "IDLE_S", 0.0)
+    listener = await fanout.subscribe(EVERYTHING, anybody)
+    log.write([tick(1)])
+    (first,) = await taken(listener, 1)
+    assert isinstance(first, SeenEvent)
+    listener.end()
+    log.write([tick(2)])
+    async with asyncio.timeout(5):
+        while fanout.reading:  # noqa: ASYNC110 - the reader has its turn
+            await asyncio.sleep(0)
+    log.write([tick(3)])
+    for _ in range(100):  # turns in which it could be read
+        await asyncio.sleep(0)
+    assert fanout.position < await log.newest()
+    back = await fanout.subscribe(EVERYTHING, anybody, str(first.position))
+    assert seen(await taken(back, 2)) == [2, 3]
+    log.write([tick(4)])
+    assert seen(await taken(back, 1)) == [4]

@@ -88,6 +88,7 @@ class Server:
 
     async def read_on(self) -> None:
         """Wait until the reader is at the end of the stream."""
+        (await self.fanout.subscribe(EventFilter(), lambda _: False)).end()  # somebody looks in
         newest = await self.log.newest()
         async with asyncio.timeout(10):
             while self.fanout.position < newest:  # noqa: ASYNC110 - the reader has its turn
