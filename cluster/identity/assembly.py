@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from cluster.identity.account import Accounts
 from cluster.identity.authorization import Authorization
 from cluster.identity.brakes import Attempts, BrakeLimits, Brakes
 from cluster.identity.clients import Clients, ClientStore
@@ -56,17 +57,18 @@ def assemble(
     """Return identity on these stores; login attempts are counted in `attempts`, while it is away in the stores."""
     issuing, hashing = settings.issuer, settings.passwords
     passwords = Passwords(hashing.memory_kib, hashing.iterations, hashing.lanes, hashing.max_at_once, hashing.min_chars)
-    clients = Clients(stores.clients, tuple(issuing.audiences), clock)
+    clients = Clients(stores.clients, tuple(issuing.audiences), machine_scopes, clock)
     sessions = Sessions(stores.sessions, issuing.session_idle_s, issuing.session_max_s, clock, new_id)
     ended = RecentlyEnded(stores.ended, issuing.access_token_ttl_s, issuing.ended_poll_s, clock)
     limits = BrakeLimits(**settings.brakes.model_dump())
     brakes = Brakes(attempts, stores.attempts, limits, derived(keys.token, "attempts"), clock)
     grants = Grants(stores.grants, issuing.code_ttl_s, issuing.refresh_token_ttl_s, clock)
     signer = Signer(keys.issuer, issuer_url(settings), clock, new_id)
+    login = Login(stores.credentials, passwords, brakes, clock)
     issuer = Issuer(
         authorization=Authorization(clients, grants, signer.issuer, clock, new_id),
         exchange=Exchange(clients, grants, sessions, stores.users, signer, issuing.access_token_ttl_s),
-        login=Login(stores.credentials, passwords, brakes, clock),
+        login=login,
         sessions=sessions,
         tickets=Tickets(derived(keys.token, "forms"), _FORM_LIFE_S, clock),
         signer=signer,
@@ -74,14 +76,15 @@ def assemble(
         grants=grants,
         users=stores.users,
         ended=ended,
+        machine_scopes=machine_scopes,
     )
     return IdentityServices(
         issuer=issuer,
         people=People(stores.users, stores.credentials, passwords, hashing.one_time_ttl_s, clock, new_id),
         users=stores.users,
         sessions=sessions,
+        accounts=Accounts(stores.users, sessions, login),
         clients=clients,
-        client_store=stores.clients,
         machine_keys=MachineKeys(stores.machine_keys, machine_scopes, clock),
         ended=ended,
         retention=stores.retention,

@@ -15,8 +15,8 @@ from urllib.parse import unquote_plus, urlsplit
 
 import msgspec
 
-from actors.errors import BadRequest
-from cluster.identity.caller import Role
+from actors.errors import BadRequest, Conflict, NotFound
+from cluster.identity.caller import ROLES, Role
 from cluster.identity.oauth import BadClient, OAuthError, Parameters
 from cluster.identity.opaque import digest, is_secret_of, make_secret
 from cluster.store.views import Page
@@ -55,8 +55,11 @@ class Client(msgspec.Struct, frozen=True):
 class ClientStore(Protocol):
     """The clients. Raises Unavailable."""
 
-    async def put(self, client: Client) -> None:
-        """Add a client, or replace the one with its id."""
+    async def add(self, client: Client) -> None:
+        """Add a client. Raises Conflict when there is one with its id."""
+
+    async def replace(self, client: Client) -> None:
+        """Replace the client with its id. Raises NotFound."""
 
     async def find(self, client_id: str) -> Client | None:
         """Return a client."""
@@ -78,33 +81,85 @@ class NewClient(NamedTuple):
 class Clients:
     """Registers clients and knows them again."""
 
-    def __init__(self, store: ClientStore, audiences: tuple[str, ...], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: ClientStore,
+        audiences: tuple[str, ...],
+        machine_scopes: frozenset[str],
+        clock: Callable[[], datetime],
+    ) -> None:
         self._store = store
         self._audiences = audiences
+        self._machine_scopes = machine_scopes
         self._clock = clock
 
     async def register_application(
         self, client_id: str, name: str, redirect_uris: frozenset[str], logout_uris: frozenset[str] = frozenset()
     ) -> NewClient:
-        """Register a public client that people log in with. Raises BadRequest for a URI that cannot be one."""
+        """Register a public client that people log in with.
+
+        Raises Conflict for an id that is taken, BadRequest for a URI that cannot be one.
+        """
         for uri in redirect_uris | logout_uris:
             check_redirect_uri(uri)
         grants: frozenset[GrantType] = frozenset({"authorization_code", "refresh_token"})
         now = self._clock()
         client = Client(client_id, name, None, redirect_uris, logout_uris, PERSON_SCOPES, self._audiences, grants, now)
-        await self._store.put(client)
+        await self._store.add(client)
         return NewClient(client, None)
 
     async def register_machine(
         self, client_id: str, name: str, scopes: frozenset[str], roles: frozenset[Role] = frozenset()
     ) -> NewClient:
-        """Register a client that logs in itself with a secret (client credentials)."""
+        """Register a client that logs in itself with a secret (client credentials).
+
+        Raises Conflict for an id that is taken, BadRequest for a role or scope that there is not.
+        """
+        if roles - ROLES:
+            raise BadRequest(f"there are no roles {', '.join(sorted(roles - ROLES))}")
+        if not scopes or scopes - self._machine_scopes:
+            raise BadRequest(f"a machine needs scopes among {', '.join(sorted(self._machine_scopes))}")
         secret, grants = make_secret(), frozenset[GrantType]({"client_credentials"})
         nowhere: frozenset[str] = frozenset()
         kept, now = digest(secret), self._clock()
         client = Client(client_id, name, kept, nowhere, nowhere, scopes, self._audiences, grants, now, roles)
-        await self._store.put(client)
+        await self._store.add(client)
         return NewClient(client, secret)
+
+    async def ensure_application(
+        self, client_id: str, name: str, redirect_uris: frozenset[str], logout_uris: frozenset[str]
+    ) -> None:
+        """See that a public client is there as told, whatever it was before. Raises BadRequest."""
+        try:
+            await self.register_application(client_id, name, redirect_uris, logout_uris)
+        except Conflict:
+            client = await self.find(client_id)
+            told = msgspec.structs.replace(client, name=name, redirect_uris=redirect_uris, logout_uris=logout_uris)
+            await self._store.replace(told)
+
+    async def rotate_secret(self, client_id: str) -> NewClient:
+        """Give a client another secret; the old one is void. Raises NotFound, Conflict for a public client."""
+        client, secret = await self.find(client_id), make_secret()
+        if client.secret is None:
+            raise Conflict("this client is public, it has no secret")
+        client = msgspec.structs.replace(client, secret=digest(secret))
+        await self._store.replace(client)
+        return NewClient(client, secret)
+
+    async def find(self, client_id: str) -> Client:
+        """Return a client. Raises NotFound."""
+        client = await self._store.find(client_id)
+        if client is None:
+            raise NotFound("there is no such client")
+        return client
+
+    async def page(self, cursor: str | None = None, limit: int = 100) -> Page[Client]:
+        """List clients by id. Raises BadRequest."""
+        return await self._store.page(cursor, limit)
+
+    async def remove(self, client_id: str) -> None:
+        """Forget a client and all it was granted; access tokens it holds run out. Raises NotFound."""
+        await self._store.remove(client_id)
 
     async def named(self, client_id: str | None) -> Client:
         """Return a client by its id alone. Raises BadClient."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from actors.errors import NotFound
 from cluster.identity.authorization import PROMPTS, Authorization
-from cluster.identity.clients import Client, Clients
+from cluster.identity.clients import PERSON_SCOPES, Client, Clients
 from cluster.identity.exchange import Answer, Exchange, person_claims
 from cluster.identity.grants import Grants
 from cluster.identity.login import Login
@@ -47,11 +47,18 @@ class Issuer:
     grants: Grants
     users: UserStore
     ended: RecentlyEnded
+    machine_scopes: frozenset[str]
+    """What machines can be limited to."""
 
     @property
     def url(self) -> str:
         """Return the issuer's name, which is the URL that its endpoints are below."""
         return self.signer.issuer
+
+    @property
+    def logout_url(self) -> str:
+        """Return where a browser logs out."""
+        return self.url + _PATHS["end_session_endpoint"]
 
     def discovery(self) -> dict[str, Any]:
         """Return the discovery document (OpenID Connect Discovery, RFC 8414)."""
@@ -66,7 +73,7 @@ class Issuer:
             "revocation_endpoint_auth_methods_supported": _CLIENT_AUTHENTICATION,
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": [ALGORITHM],
-            "scopes_supported": ["openid", "profile", "email"],
+            "scopes_supported": sorted(PERSON_SCOPES | self.machine_scopes),
             "claims_supported": ["sub", "auth_time", "sid", "name", "preferred_username", "email", "roles"],
             "prompt_values_supported": list(PROMPTS),
             "authorization_response_iss_parameter_supported": True,

@@ -10,20 +10,25 @@ import re
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from actors.errors import BadRequest, CloudBayError
-from cluster.identity.caller import ROLES, Role
+from actors.errors import BadRequest, NotFound
+from cluster.identity.caller import ROLES, Caller, Role
+from cluster.identity.errors import BadToken
 from cluster.identity.opaque import digest, is_secret_of, make_secret
 from cluster.store.views import Page
 
 PREFIX: Final = "cb_"
 _FORM: Final = re.compile(r"cb_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _ID_BYTES: Final = 8
+MAX_LIFE: Final = timedelta(days=366)
 _USED_EVERY: Final = timedelta(seconds=60)
 _NOBODYS: Final = digest(make_secret())
+
+
+KeyState = Literal["active", "expired", "revoked"]
 
 
 class MachineKey(msgspec.Struct, frozen=True):
@@ -39,6 +44,12 @@ class MachineKey(msgspec.Struct, frozen=True):
     expires_at: datetime
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+
+    def state_at(self, now: datetime) -> KeyState:
+        """Return the state at a time."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "active" if now < self.expires_at else "expired"
 
 
 class MachineKeyStore(Protocol):
@@ -67,11 +78,8 @@ class NewKey(NamedTuple):
     text: str
 
 
-class BadKey(CloudBayError):
+class BadKey(BadToken):
     """The API key is unknown, has ended or was revoked."""
-
-    http_status = 401
-    title = "Not authenticated"
 
     def __init__(self) -> None:
         super().__init__("the API key is not valid; an admin can make a new one")
@@ -86,15 +94,18 @@ class MachineKeys:
         self._clock = clock
 
     async def make(
-        self, name: str, roles: frozenset[Role], scopes: frozenset[str], created_by: str, life: timedelta
+        self, caller: Caller, name: str, roles: frozenset[Role], scopes: frozenset[str], life: timedelta
     ) -> NewKey:
-        """Make a key. Raises BadRequest for a role or scope that there is not."""
+        """Make a key. Raises BadRequest for a role or scope that there is not, or a life that is too long."""
+        if not timedelta(0) < life <= MAX_LIFE:
+            raise BadRequest(f"a key lives {MAX_LIFE.days} days at most")
         if roles - ROLES:
             raise BadRequest(f"there are no roles {', '.join(sorted(roles - ROLES))}")
         if not scopes or scopes - self._scopes:
             raise BadRequest(f"a key needs scopes among {', '.join(sorted(self._scopes))}")
         now, secret = self._clock(), make_secret()
-        key = MachineKey(secrets.token_hex(_ID_BYTES), name, digest(secret), roles, scopes, created_by, now, now + life)
+        key_id, by = secrets.token_hex(_ID_BYTES), caller.subject
+        key = MachineKey(key_id, name, digest(secret), roles, scopes, by, now, now + life)
         await self._store.add(key)
         return NewKey(key, f"{PREFIX}{key.id}_{secret}")
 
@@ -106,10 +117,17 @@ class MachineKeys:
         key_id, secret = form.groups()
         key, now = await self._store.find(key_id), self._clock()
         right = is_secret_of(secret, _NOBODYS if key is None else key.secret)
-        if key is None or not right or key.revoked_at is not None or now >= key.expires_at:
+        if key is None or not right or key.state_at(now) != "active":
             raise BadKey
         if key.last_used_at is None or now - key.last_used_at >= _USED_EVERY:
             await self._store.used(key_id, now)
+        return key
+
+    async def find(self, key_id: str) -> MachineKey:
+        """Return a key, ended or not. Raises NotFound."""
+        key = await self._store.find(key_id)
+        if key is None:
+            raise NotFound("there is no such key")
         return key
 
     async def revoke(self, key_id: str) -> None:

@@ -1,7 +1,8 @@
 """People the platform knows: those with a password here, and those of outside issuers who have been seen.
 
-Rules: a login name belongs to one person; there is always an admin who can log in here; a change of what somebody may
-do ends their sessions, so that it holds at once. Must not know: HTTP, SQL, how passwords are hashed.
+Rules: a login name belongs to one person; there is always an admin who can log in here, and nobody takes that from
+themselves; a change of what somebody may do ends their sessions, so that it holds at once.
+Must not know: HTTP, SQL, how passwords are hashed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 import msgspec
 
 from actors.errors import BadRequest, CloudBayError, Conflict
-from cluster.identity.caller import ROLES, Role
+from cluster.identity.caller import ROLES, Caller, Role
 from cluster.identity.passwords import Passwords, make_one_time_password
 from cluster.store.views import Page
 
@@ -46,6 +47,17 @@ class User(msgspec.Struct, frozen=True):
     last_login_at: datetime | None = None
     version: int = 1
     """Raised by every change."""
+
+
+class UserFilter(msgspec.Struct, frozen=True):
+    """Which people to list: all that are given must match. A login name is looked for as a whole: it is sealed."""
+
+    login: str | None = None
+    role: Role | None = None
+    status: UserStatus | None = None
+
+
+EVERYBODY: Final = UserFilter()
 
 
 class UserChange(msgspec.Struct, frozen=True):
@@ -88,7 +100,7 @@ class UserStore(Protocol):
         Raises NotFound, Changed for another version than `version`, and Conflict for the last admin who logs in here.
         """
 
-    async def page(self, cursor: str | None = None, limit: int = 100) -> Page[User]:
+    async def page(self, cursor: str | None = None, limit: int = 100, wanted: UserFilter = EVERYBODY) -> Page[User]:
         """List people, the first known first. Raises BadRequest."""
 
     async def seen(self, newcomer: User) -> User:
@@ -164,21 +176,30 @@ class People:
         await self._users.add(user, credential)
         return made
 
-    async def change(self, user_id: str, change: UserChange, version: int | None = None) -> User:
+    async def find(self, user_id: str) -> User:
+        """Return a person. Raises NotFound."""
+        return await self._users.find(user_id)
+
+    async def page(self, cursor: str | None = None, limit: int = 100, wanted: UserFilter = EVERYBODY) -> Page[User]:
+        """List people, the first known first; a login name may be spelled as in a login. Raises BadRequest."""
+        if wanted.login is not None:
+            wanted = msgspec.structs.replace(wanted, login=normal_login(wanted.login))
+        return await self._users.page(cursor, limit, wanted)
+
+    async def change(self, caller: Caller, user_id: str, change: UserChange, version: int | None = None) -> User:
         """Change name, e-mail, roles or status. Raises BadRequest, NotFound, Changed, Conflict."""
-        if change.roles is not msgspec.UNSET:
-            user = await self._users.find(user_id)
-            if user.issuer != LOCAL_ISSUER:
-                raise Conflict(f"the roles of this person are decided by {user.issuer}")
-            if change.roles - ROLES:
-                raise BadRequest(f"there are no roles {', '.join(sorted(change.roles - ROLES))}")
+        user = await self._users.find(user_id)
+        if change.roles is not msgspec.UNSET and change.roles - ROLES:
+            raise BadRequest(f"there are no roles {', '.join(sorted(change.roles - ROLES))}")
+        if (hindrance := hindrance_to_change(caller, user, change)) is not None:
+            raise Conflict(hindrance)
         return await self._users.change(user_id, change, self._clock(), version)
 
-    async def reset_password(self, user_id: str) -> NewLogin:
+    async def reset_password(self, caller: Caller, user_id: str) -> NewLogin:
         """Give a person a new one-time password and end their sessions. Raises NotFound, Conflict."""
         user = await self._users.find(user_id)
-        if user.issuer != LOCAL_ISSUER or user.status == "erased":
-            raise Conflict("this person has no password here")
+        if (hindrance := hindrance_to_reset(caller, user)) is not None:
+            raise Conflict(hindrance)
         made, credential = await self._one_time_password(user)
         await self._credentials.put(credential, self._clock(), None, None)
         return made
@@ -215,6 +236,27 @@ class People:
         password, expires_at = make_one_time_password(), self._clock() + self._one_time_life
         kept = Credential(user.id, await self._passwords.hashed(password), True, expires_at)
         return NewLogin(user, password, expires_at), kept
+
+
+def hindrance_to_change(caller: Caller, user: User, change: UserChange) -> str | None:
+    """Tell why a caller may not change a person so, None if they may; the last admin is the store's to hold."""
+    if user.status == "erased":
+        return "this person is erased"
+    if change.roles is not msgspec.UNSET and user.issuer != LOCAL_ISSUER:
+        return f"the roles of this person are decided by {user.issuer}"
+    if caller.subject != user.id:
+        return None
+    if change.roles is not msgspec.UNSET and "admin" in user.roles - change.roles:
+        return "nobody takes the role admin from themselves; another admin can"
+    return "nobody locks themselves out; another admin can" if change.status == "disabled" else None
+
+
+def hindrance_to_reset(caller: Caller, user: User) -> str | None:
+    """Tell why a caller may not give a person a one-time password, None if they may."""
+    if user.issuer != LOCAL_ISSUER or user.status == "erased":
+        return "this person has no password here"
+    # Whoever finds a browser open could otherwise keep the account without knowing its password.
+    return "nobody resets their own password; change it" if caller.subject == user.id else None
 
 
 def normal_login(login: str) -> str:

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from actors.errors import Unavailable
-from cluster.identity.clients import Clients, ClientStore
+from cluster.identity.account import Accounts
+from cluster.identity.clients import Clients
 from cluster.identity.issuer import Issuer
 from cluster.identity.machine_keys import MachineKeys
 from cluster.identity.people import NewLogin, People, UserStore
@@ -40,8 +41,8 @@ class IdentityServices:
     people: People
     users: UserStore
     sessions: Sessions
+    accounts: Accounts
     clients: Clients
-    client_store: ClientStore
     machine_keys: MachineKeys
     ended: RecentlyEnded
     """Ask it for the session and the grant of every access token."""
@@ -54,7 +55,7 @@ class IdentityServices:
     async def prepare(self, web_redirect_uris: frozenset[str], web_logout_uris: frozenset[str]) -> NewLogin | None:
         """Make what a platform begins with: the web pages' client, and the first admin if nobody is there."""
         if web_redirect_uris:
-            await self.clients.register_application(WEB_CLIENT, "CloudBay", web_redirect_uris, web_logout_uris)
+            await self.clients.ensure_application(WEB_CLIENT, "CloudBay", web_redirect_uris, web_logout_uris)
         return await self.people.first_admin()
 
     async def run(self) -> None:

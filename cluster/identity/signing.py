@@ -15,8 +15,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
-from actors.errors import CloudBayError
 from cluster.identity.caller import Role
+from cluster.identity.errors import BadToken
 
 ALGORITHM: Final = "ES256"
 _ALGORITHMS: Final = [ALGORITHM]
@@ -24,11 +24,8 @@ ACCESS_TOKEN: Final = "at+jwt"  # noqa: S105 - RFC 9068 section 2.1
 ID_TOKEN: Final = "JWT"  # noqa: S105 - what a key's owner calls it
 
 
-class NotOurToken(CloudBayError):
+class NotOurToken(BadToken):
     """The token is not one of this issuer, or has expired."""
-
-    http_status = 401
-    title = "Not authenticated"
 
 
 class AccessClaims(msgspec.Struct, frozen=True):

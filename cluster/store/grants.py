@@ -13,7 +13,7 @@ from sqlalchemy import Row, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.errors import NotFound
+from actors.errors import Conflict, NotFound
 from cluster.identity.clients import Client
 from cluster.identity.grants import Grant, Held, Link
 from cluster.store.engine import reachable
@@ -35,13 +35,19 @@ class PostgresClients:
         self._engine = engine
         self._reader = Reader(engine)
 
-    async def put(self, client: Client) -> None:
-        """Add a client, or replace the one with its id."""
-        values = msgspec.structs.asdict(client) | {name: sorted(getattr(client, name)) for name in _SETS}
-        values["audiences"] = list(client.audiences)
-        row = insert(clients).values(values).on_conflict_do_update(index_elements=[clients.c.id], set_=values)
+    async def add(self, client: Client) -> None:
+        """Add a client. Raises Conflict when there is one with its id."""
+        row = insert(clients).values(_client_values(client)).on_conflict_do_nothing().returning(clients.c.id)
         async with reachable(), self._engine.begin() as connection:
-            await connection.execute(row)
+            if await connection.scalar(row) is None:
+                raise Conflict(f"there is a client {client.id} already")
+
+    async def replace(self, client: Client) -> None:
+        """Replace the client with its id. Raises NotFound."""
+        statement = update(clients).where(clients.c.id == client.id).values(_client_values(client))
+        async with reachable(), self._engine.begin() as connection:
+            if (await connection.execute(statement)).rowcount == 0:
+                raise NotFound("there is no such client")
 
     async def find(self, client_id: str) -> Client | None:
         """Return a client."""
@@ -105,6 +111,11 @@ class PostgresGrants:
         alive = (grants.c.id == grant_id) & grants.c.revoked_at.is_(None)
         async with reachable(), self._engine.begin() as connection:
             await connection.execute(update(grants).where(alive).values(revoked_at=at))
+
+
+def _client_values(client: Client) -> dict[str, object]:
+    sets = {name: sorted(getattr(client, name)) for name in _SETS}
+    return msgspec.structs.asdict(client) | sets | {"audiences": list(client.audiences)}
 
 
 def _client(row: Row[Any]) -> Client:

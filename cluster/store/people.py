@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from actors.errors import Changed, Conflict, NotFound
-from cluster.identity.people import LOCAL_ISSUER, Credential, User, UserChange
+from cluster.identity.people import EVERYBODY, LOCAL_ISSUER, Credential, User, UserChange, UserFilter
 from cluster.store.engine import reachable
 from cluster.store.paging import Order
 from cluster.store.reader import Reader, is_uuid
@@ -76,9 +76,16 @@ class PostgresUsers:
                 await end_sessions(connection, user_id, now)
             return after
 
-    async def page(self, cursor: str | None = None, limit: int = 100) -> Page[User]:
+    async def page(self, cursor: str | None = None, limit: int = 100, wanted: UserFilter = EVERYBODY) -> Page[User]:
         """List people, the first known first. Raises BadRequest."""
-        return await self._reader.page(select(*_USER), _ORDER, cursor, limit, self._user)
+        query = select(*_USER)
+        if wanted.login is not None:
+            query = query.where(users.c.login_key == self._vault.lookup(wanted.login, _LOGIN))
+        if wanted.role is not None:
+            query = query.where(users.c.roles.contains([wanted.role]))
+        if wanted.status is not None:
+            query = query.where(users.c.status == wanted.status)
+        return await self._reader.page(query, _ORDER, cursor, limit, self._user)
 
     async def seen(self, newcomer: User) -> User:
         """Return who has this issuer and subject, brought up to date; else add the newcomer."""

@@ -66,6 +66,8 @@ class PostgresSessions:
 
     async def page(self, user_id: str, cursor: str | None = None, limit: int = 100) -> Page[Session]:
         """List a person's sessions, the newest first. Raises BadRequest."""
+        if not is_uuid(user_id):
+            return Page([], None, None)
         query = select(*_SESSION).where(sessions.c.user_id == user_id)
         return await self._reader.page(query, _ORDER, cursor, limit, self._session)
 

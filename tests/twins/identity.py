@@ -14,7 +14,7 @@ from cluster.identity.brakes import Brake, Counter
 from cluster.identity.clients import Client
 from cluster.identity.grants import Grant, Held, Link
 from cluster.identity.machine_keys import MachineKey
-from cluster.identity.people import LOCAL_ISSUER, Credential, User, UserChange
+from cluster.identity.people import EVERYBODY, LOCAL_ISSUER, Credential, User, UserChange, UserFilter
 from cluster.identity.sessions import Session
 from cluster.store.views import Page
 
@@ -89,8 +89,11 @@ class MemoryUsers:
             self._tables.end(user_id, now)
         return after
 
-    async def page(self, cursor: str | None = None, limit: int = 100) -> Page[User]:
-        rows = sorted(self._tables.users.values(), key=lambda user: (user.created_at, user.id))
+    async def page(self, cursor: str | None = None, limit: int = 100, wanted: UserFilter = EVERYBODY) -> Page[User]:
+        rows = sorted(
+            (user for user in self._tables.users.values() if _matches(user, wanted)),
+            key=lambda user: (user.created_at, user.id),
+        )
         return page_of(rows, lambda user: user.id, cursor, limit)
 
     async def seen(self, newcomer: User) -> User:
@@ -174,7 +177,14 @@ class MemoryClients:
     def __init__(self, tables: MemoryIdentity) -> None:
         self._tables = tables
 
-    async def put(self, client: Client) -> None:
+    async def add(self, client: Client) -> None:
+        if client.id in self._tables.clients:
+            raise Conflict(f"there is a client {client.id} already")
+        self._tables.clients[client.id] = client
+
+    async def replace(self, client: Client) -> None:
+        if client.id not in self._tables.clients:
+            raise NotFound("there is no such client")
         self._tables.clients[client.id] = client
 
     async def find(self, client_id: str) -> Client | None:
@@ -301,6 +311,14 @@ def memory_stores(tables: MemoryIdentity | None = None, attempts: Any = None) ->
         machine_keys=MemoryMachineKeys(tables),
         attempts=attempts or MemoryAttempts(),
         retention=KeepsAll(),
+    )
+
+
+def _matches(user: User, wanted: UserFilter) -> bool:
+    return (
+        wanted.login in (None, user.login)
+        and (wanted.role is None or wanted.role in user.roles)
+        and wanted.status in (None, user.status)
     )
 
 

@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import pytest
 
+from actors.errors import BadRequest
 from cluster.identity.caller import Caller, Role
 from cluster.identity.callers import IssuedTokens, KeyCallers
 from cluster.identity.clients import check_redirect_uri
-from cluster.identity.machine_keys import BadKey, MachineKeys
+from cluster.identity.machine_keys import MAX_LIFE, BadKey, MachineKeys
 from cluster.identity.sessions import RecentlyEnded, Session
 from cluster.identity.signing import AccessClaims, NotOurToken, Signer, make_signing_keys
 from cluster.identity.tickets import BadTicket, Tickets
@@ -95,14 +96,19 @@ async def test_a_key_that_was_replaced_still_reads_what_it_has_signed() -> None:
 
 async def test_an_api_key_speaks_for_its_machine_within_roles_and_scopes() -> None:
     keys = MachineKeys(memory_stores().machine_keys, frozenset({"stations:read"}), lambda: NOON)
-    made = await keys.make("meter", OPERATOR, frozenset({"stations:read"}), "ann", timedelta(days=1))
+    ann = Caller("ann", "local", frozenset({"admin"}))
+    made = await keys.make(ann, "meter", OPERATOR, frozenset({"stations:read"}), timedelta(days=1))
+    assert made.key.created_by == "ann"
     found = await KeyCallers(keys).identify(made.text)
     assert found == Caller(f"key:{made.key.id}", "local", OPERATOR, frozenset({"stations:read"}))
     with pytest.raises(BadKey):
         await KeyCallers(keys).identify("cb_")
     for roles, scopes in ((frozenset({"king"}), frozenset({"stations:read"})), (OPERATOR, frozenset({"all"}))):
         with pytest.raises(Exception, match=r"king|scopes"):
-            await keys.make("x", roles, scopes, "ann", timedelta(days=1))  # type: ignore[arg-type]
+            await keys.make(ann, "x", roles, scopes, timedelta(days=1))  # type: ignore[arg-type]
+    for life in (timedelta(0), MAX_LIFE + timedelta(seconds=1)):
+        with pytest.raises(BadRequest, match="days"):
+            await keys.make(ann, "x", OPERATOR, frozenset({"stations:read"}), life)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from cluster.identity.caller import Role
 from cluster.identity.clients import Client
 from cluster.identity.grants import Grant, Link
 from cluster.identity.machine_keys import MachineKey
-from cluster.identity.people import LOCAL_ISSUER, Credential, User, UserChange
+from cluster.identity.people import LOCAL_ISSUER, Credential, User, UserChange, UserFilter
 from cluster.identity.sessions import Session
 from cluster.store.identity import identity_stores
 from cluster.vault.vault import Vault
@@ -61,7 +61,8 @@ async def begun(stores: IdentityStores, user: User, secret: bytes = b"cookie", m
 async def granted(stores: IdentityStores, session: Session, code: bytes = b"code") -> Grant:
     client = Client("web", "Web", None, frozenset({"https://a.example/cb"}), frozenset(), frozenset({"openid"}),
                     ("api",), frozenset({"authorization_code"}), NOON)  # fmt: skip
-    await stores.clients.put(client)
+    if await stores.clients.find("web") is None:
+        await stores.clients.add(client)
     grant = Grant(str(uuid4()), "web", session.user_id, session.id, ("openid",), ("api",), "https://a.example/cb",
                   "challenge", "nonce", NOON, NOON)  # fmt: skip
     await stores.grants.begin(grant, Link(code, "code", NOON + HOUR))
@@ -86,6 +87,24 @@ async def test_people_come_in_pages_the_first_known_first(stores: IdentityStores
     assert second.cursor is None
     with pytest.raises(BadRequest):
         await stores.users.page("nonsense", 3)
+
+
+async def test_people_are_filtered_by_role_status_and_a_whole_login_name(stores: IdentityStores) -> None:
+    ann, bob = await added(stores, person("ann", ADMIN)), await added(stores, person("bob", minute=1))
+    cyd = await added(stores, person("cyd", frozenset({"support", "admin"}), minute=2))
+    bob = await stores.users.change(bob.id, UserChange(status="disabled"), NOON)
+    for wanted, found in [
+        (UserFilter(), [ann, bob, cyd]),
+        (UserFilter(role="admin"), [ann, cyd]),
+        (UserFilter(role="support"), [cyd]),
+        (UserFilter(status="disabled"), [bob]),
+        (UserFilter(login="bob"), [bob]),
+        (UserFilter(login="bo"), []),
+        (UserFilter(login="bob", status="active"), []),
+    ]:
+        assert (await stores.users.page(wanted=wanted)).items == found
+    first = await stores.users.page(limit=1, wanted=UserFilter(role="admin"))
+    assert (await stores.users.page(first.cursor, 1, UserFilter(role="admin"))).items == [cyd]
 
 
 async def test_a_change_of_roles_or_status_ends_sessions_and_another_does_not(stores: IdentityStores) -> None:
@@ -179,6 +198,7 @@ async def test_sessions_are_listed_and_ended_one_or_all_but_only_the_person_s_ow
     assert (await stores.sessions.page(ann.id)).items == sessions[::-1]
     assert await stores.sessions.end(bob.id, sessions[0].id, NOON) == 0
     assert await stores.sessions.end(ann.id, "no uuid", NOON) == 0
+    assert (await stores.sessions.page("no uuid")).items == []
     assert await stores.sessions.end(ann.id, sessions[0].id, NOON) == 1
     assert await stores.sessions.end(ann.id, None, NOON + HOUR) == 2
     assert await stores.ended.ended_since(NOON) == {session.id for session in sessions}
@@ -216,13 +236,19 @@ async def test_a_client_is_replaced_listed_and_removed_with_what_it_was_granted(
     client = await stores.clients.find("web")
     assert client is not None
     renamed = msgspec.structs.replace(client, name="Another", roles=ADMIN, audiences=("b", "a"), secret=b"digest")
-    await stores.clients.put(renamed)
+    with pytest.raises(Conflict, match="already"):
+        await stores.clients.add(renamed)
+    assert await stores.clients.find("web") == client
+    await stores.clients.replace(renamed)
     assert (await stores.clients.page()).items == [renamed]
     await stores.clients.remove("web")
     assert await stores.clients.find("web") is None
     assert await stores.grants.find(b"code") is None
     with pytest.raises(NotFound):
         await stores.clients.remove("web")
+    with pytest.raises(NotFound):
+        await stores.clients.replace(renamed)
+    assert (await stores.clients.page()).items == []
 
 
 async def test_keys_of_machines_are_kept_used_and_revoked_once(stores: IdentityStores) -> None:

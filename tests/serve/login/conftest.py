@@ -23,6 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.bus.attempts import ValkeyAttempts
 from cluster.identity.assembly import assemble
+from cluster.identity.caller import Caller
+from cluster.identity.people import LOCAL_ISSUER
 from cluster.identity.services import IdentityServices
 from cluster.keys import load_keys
 from cluster.store.identity import identity_stores
@@ -196,6 +198,7 @@ def another_browser(app: FastAPI, address: str = "192.0.2.7") -> httpx.AsyncClie
 
 
 PASSWORD = "correct horse battery"
+ROOT = Caller("root", LOCAL_ISSUER, frozenset({"admin"}))
 
 
 @pytest.fixture

@@ -48,7 +48,8 @@ async def served(
     settings = Settings.load("embedded", env={}, overrides=OVERRIDES | {"issuer.url": f"http://127.0.0.1:{port}"})
     stores = identity_stores(engine, Vault({1: b"s" * 32}, 1, b"l" * 32))
     keys = load_keys(tmp_path)
-    made = assemble(settings, stores, ValkeyAttempts(wired, prefix), keys, frozenset(), clock, lambda: str(uuid4()))
+    scopes = frozenset({"stations:read"})
+    made = assemble(settings, stores, ValkeyAttempts(wired, prefix), keys, scopes, clock, lambda: str(uuid4()))
     app.state.issuer = made.issuer
     await made.clients.register_application("cli", "CLI", frozenset({CALLBACK}))
     yield made

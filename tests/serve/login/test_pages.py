@@ -20,6 +20,7 @@ from tests.cluster.bus.conftest import Wire
 from tests.serve.login.conftest import (
     LOGGED_OUT,
     PASSWORD,
+    ROOT,
     Browser,
     Clock,
     Form,
@@ -164,7 +165,7 @@ async def test_a_one_time_password_that_was_not_used_expires(
     made = await identity.people.create("bob")
     clock.forward(days=1)
     assert Form((await browser.log_in("bob", made.one_time_password)).text).alert == WRONG
-    again = await identity.people.reset_password(made.user.id)
+    again = await identity.people.reset_password(ROOT, made.user.id)
     assert Form((await browser.log_in("bob", again.one_time_password)).text).action == "/oauth2/password"
 
 
@@ -172,7 +173,7 @@ async def test_a_reset_ends_sessions_and_the_old_password(
     browser: Browser, ann: str, identity: IdentityServices
 ) -> None:
     tokens = (await browser.token(await browser.log_in("ann", PASSWORD))).json()
-    await identity.people.reset_password(ann)
+    await identity.people.reset_password(ROOT, ann)
     assert (await browser.refresh(tokens["refresh_token"])).status_code == 400
     assert Form((await browser.log_in("ann", PASSWORD)).text).alert == WRONG
 
@@ -181,9 +182,9 @@ async def test_roles_of_outside_people_are_their_issuer_s(identity: IdentityServ
     known = await identity.people.seen("https://idp", "42", "Ann")
     assert await identity.people.seen("https://idp", "42", "Ann") == known
     with pytest.raises(Conflict, match="https://idp"):
-        await identity.people.change(known, UserChange(roles=frozenset({"admin"})))
+        await identity.people.change(ROOT, known, UserChange(roles=frozenset({"admin"})))
     with pytest.raises(Conflict, match="no password here"):
-        await identity.people.reset_password(known)
+        await identity.people.reset_password(ROOT, known)
 
 
 async def test_logging_out_with_the_client_s_hint_asks_nothing(browser: Browser, ann: str, clock: Clock) -> None:

@@ -17,6 +17,7 @@ from cluster.identity.services import IdentityServices
 from tests.serve.login.conftest import (
     ISSUER,
     PASSWORD,
+    ROOT,
     Browser,
     Clock,
     Form,
@@ -123,7 +124,7 @@ def _https(value: object) -> object:
 async def test_a_closed_account_gets_no_more_tokens(browser: Browser, ann: str, identity: IdentityServices) -> None:
     tokens = (await browser.token(await browser.log_in("ann", PASSWORD))).json()
     back = sent(await browser.authorize())
-    await identity.people.change(ann, UserChange(status="disabled"))
+    await identity.people.change(ROOT, ann, UserChange(status="disabled"))
     assert (await browser.refresh(tokens["refresh_token"])).json()["error"] == "invalid_grant"
     assert (await browser.token(back["code"])).json()["error"] == "invalid_grant"
     page = await browser.log_in("ann", PASSWORD)
@@ -134,7 +135,7 @@ async def test_a_login_that_crosses_the_closing_of_its_account_gets_no_tokens(
     browser: Browser, ann: str, identity: IdentityServices
 ) -> None:
     """Its session begins after the others were ended."""
-    await identity.people.change(ann, UserChange(status="disabled"))
+    await identity.people.change(ROOT, ann, UserChange(status="disabled"))
     _, secret = await identity.sessions.begin(ann, None, None, None)
     browser.http.cookies.set("cloudbay_session", secret)
     assert (await browser.token(await browser.authorize())).json()["error"] == "invalid_grant"
@@ -143,7 +144,7 @@ async def test_a_login_that_crosses_the_closing_of_its_account_gets_no_tokens(
 async def test_roles_taken_away_are_gone_at_once(browser: Browser, ann: str, identity: IdentityServices) -> None:
     tokens = (await browser.token(await browser.log_in("ann", PASSWORD))).json()
     none: frozenset[Role] = frozenset()
-    await identity.people.change(ann, UserChange(roles=none))
+    await identity.people.change(ROOT, ann, UserChange(roles=none))
     await identity.ended.look()
     _, claims = await claims_of(browser, tokens["access_token"])
     assert identity.ended.has(str(claims["sid"]))
@@ -153,7 +154,7 @@ async def test_roles_taken_away_are_gone_at_once(browser: Browser, ann: str, ide
 
 
 async def test_keys_of_machines_are_shown_once_limited_and_ended(identity: IdentityServices, clock: Clock) -> None:
-    made = await identity.machine_keys.make("meter", SUPPORT, frozenset({"stations:read"}), "ann", timedelta(days=1))
+    made = await identity.machine_keys.make(ROOT, "meter", SUPPORT, frozenset({"stations:read"}), timedelta(days=1))
     assert made.text.startswith(f"cb_{made.key.id}_")
     found = await identity.machine_keys.read(made.text)
     assert (found.id, found.scopes) == (made.key.id, frozenset({"stations:read"}))
@@ -161,7 +162,7 @@ async def test_keys_of_machines_are_shown_once_limited_and_ended(identity: Ident
     for wrong in (made.text[:-1] + "!", made.text[:-1], f"cb_{'0' * 16}_{made.text[20:]}", "cb_", ""):
         with pytest.raises(BadKey):
             await identity.machine_keys.read(wrong)
-    another = await identity.machine_keys.make("x", SUPPORT, frozenset({"stations:read"}), "ann", timedelta(days=3))
+    another = await identity.machine_keys.make(ROOT, "x", SUPPORT, frozenset({"stations:read"}), timedelta(days=3))
     clock.forward(days=1)
     with pytest.raises(BadKey):
         await identity.machine_keys.read(made.text)
