@@ -20,6 +20,7 @@ class Api(Section):
     port: Port
     replicas: Count
     token_ttl_s: Count
+    fresh_login_s: Count
     max_wait_s: Seconds
     idempotency_hours: Count
     max_body_kb: Count

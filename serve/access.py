@@ -2,12 +2,14 @@
 
 An operation is a method and a path inside its application. Staff do what their roles allow; machines, besides, only
 what their scopes name. App users have no roles: their relation to a station decides, and who has none does not learn
-whether the station exists. Must not know: what the operations do.
+whether the station exists. What is dangerous asks a person for a fresh login (RFC 9470), and what makes logins, keys
+and clients is for people alone. Must not know: what the operations do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple, get_args
 
 from fastapi import FastAPI
@@ -25,6 +27,25 @@ class NotAllowed(CloudBayError):
     title = "Not allowed"
 
 
+class InsufficientScope(NotAllowed):
+    """The caller is a machine whose scopes do not name this (RFC 6750 section 3.1)."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"the scope {scope} is needed")
+        self.scope = scope
+
+
+class StaleLogin(CloudBayError):
+    """The caller may do this, and must prove anew who they are before (RFC 9470)."""
+
+    http_status = 401
+    title = "Log in again"
+
+    def __init__(self, max_age: timedelta) -> None:
+        self.max_age_s = int(max_age.total_seconds())
+        super().__init__(f"this needs a login that is not older than {self.max_age_s} s; log in again")
+
+
 class Rule(NamedTuple):
     """Who may do an operation: staff with one of `roles`, or app users with one of `relations` to what it is about."""
 
@@ -32,11 +53,30 @@ class Rule(NamedTuple):
     roles: frozenset[Role] = frozenset()
     relations: frozenset[Standing] | None = None
     """None where an operation is about what is the caller's own: everybody who has signed in may."""
+    fresh: bool = False
+    """Whether a person must have logged in lately; a machine has no login, its scope was given to it with one."""
+    people_only: bool = False
+    """Whether no machine may, whatever its scopes."""
 
     def allows(self, caller: Caller, relation: Standing | None = None) -> bool:
-        """Tell whether a caller may, who is this to what it is about."""
-        if caller.scopes is not None and self.scope not in caller.scopes:
-            return False
+        """Tell whether a caller may, who is this to what it is about; a login may still have to be a fresh one."""
+        in_scope = caller.scopes is None or (self.scope in caller.scopes and not self.people_only)
+        return in_scope and self._admits(caller, relation)
+
+    def demand(self, caller: Caller, relation: Standing | None, now: datetime, fresh_for: timedelta) -> None:
+        """Raise NotAllowed, InsufficientScope or StaleLogin unless a caller may now."""
+        if not self._admits(caller, relation):
+            reason = "none of your roles allows it" if self.roles else "what you are to it does not allow it"
+            raise NotAllowed(reason)
+        if caller.scopes is not None:
+            if self.people_only:
+                raise NotAllowed("this is for people, no machine may do it")
+            if self.scope not in caller.scopes:
+                raise InsufficientScope(self.scope)
+        elif self.fresh and (caller.logged_in_at is None or now - caller.logged_in_at > fresh_for):
+            raise StaleLogin(fresh_for)
+
+    def _admits(self, caller: Caller, relation: Standing | None) -> bool:
         if self.roles:
             return not self.roles.isdisjoint(caller.roles)
         return self.relations is None or relation in self.relations
@@ -45,8 +85,9 @@ class Rule(NamedTuple):
 _STAFF: Final[frozenset[Role]] = frozenset(get_args(Role))
 
 
-def _staff(scope: str, *roles: Role) -> Rule:
-    return Rule(scope, frozenset(roles) | {"admin"} if roles else _STAFF)
+def _staff(scope: str, *roles: Role, fresh: bool = False, people_only: bool = False) -> Rule:
+    admitted: frozenset[Role] = frozenset(roles) | {"admin"} if roles else _STAFF
+    return Rule(scope, admitted, fresh=fresh, people_only=people_only)
 
 
 ADMIN: Final[Mapping[str, Rule]] = {
@@ -58,7 +99,7 @@ ADMIN: Final[Mapping[str, Rule]] = {
     "GET /stations/{station_id}": _staff("stations:read"),
     "GET /stations/{station_id}/configuration": _staff("stations:read"),
     "PATCH /stations/{station_id}/configuration": _staff("stations:write", "operator", "production"),
-    "POST /stations/{station_id}/password": _staff("stations:write", "production"),
+    "POST /stations/{station_id}/password": _staff("stations:write", "production", fresh=True),
     "GET /stations/{station_id}/owner": _staff("people:read"),
     "PUT /stations/{station_id}/owner": _staff("people:write", "operator", "support"),
     "DELETE /stations/{station_id}/owner": _staff("people:write", "operator", "support"),
@@ -83,19 +124,37 @@ ADMIN: Final[Mapping[str, Rule]] = {
     "GET /hosts": _staff("hosts:read"),
     "PUT /hosts": _staff("hosts:write", "operator"),
     "GET /restart": _staff("hosts:read"),
-    "POST /restart": _staff("hosts:write", "operator"),
+    "POST /restart": _staff("hosts:write", "operator", fresh=True),
     "GET /placements": _staff("hosts:read"),
     "PUT /placements/{kind}/{name}": _staff("hosts:write", "operator"),
     "DELETE /placements/{kind}/{name}": _staff("hosts:write", "operator"),
+    "GET /people": _staff("users:read", "support", "auditor"),
+    "POST /people": _staff("users:write", "admin", fresh=True, people_only=True),
+    "GET /people/{subject}": _staff("users:read", "support", "auditor"),
+    "PATCH /people/{subject}": _staff("users:write", "admin", fresh=True, people_only=True),
+    "POST /people/{subject}/password": _staff("users:write", "admin", fresh=True, people_only=True),
+    "GET /people/{subject}/sessions": _staff("users:read", "support", "auditor"),
+    "DELETE /people/{subject}/sessions": _staff("sessions:end", "support"),
+    "DELETE /people/{subject}/sessions/{session_id}": _staff("sessions:end", "support"),
+    "GET /machine-keys": _staff("keys:read", "auditor"),
+    "POST /machine-keys": _staff("keys:write", "admin", fresh=True, people_only=True),
+    "GET /machine-keys/{key_id}": _staff("keys:read", "auditor"),
+    "DELETE /machine-keys/{key_id}": _staff("keys:revoke", "admin"),
+    "GET /clients": _staff("clients:read", "auditor"),
+    "POST /clients": _staff("clients:write", "admin", fresh=True, people_only=True),
+    "GET /clients/{client_id}": _staff("clients:read", "auditor"),
+    "POST /clients/{client_id}/secret": _staff("clients:write", "admin", fresh=True, people_only=True),
+    "DELETE /clients/{client_id}": _staff("clients:write", "admin", fresh=True, people_only=True),
+    "GET /account": _staff("account:read"),
+    "PUT /account/password": _staff("account:write", people_only=True),
+    "GET /account/sessions": _staff("account:read", people_only=True),
+    "DELETE /account/sessions": _staff("account:write", people_only=True),
+    "DELETE /account/sessions/{session_id}": _staff("account:write", people_only=True),
 }
 
 
-SCOPES: Final = frozenset(rule.scope for rule in ADMIN.values())
-"""What keys of machines can be limited to."""
-
-
-def _person(scope: str, *relations: Standing) -> Rule:
-    return Rule(scope, relations=frozenset(relations) or None)
+def _person(scope: str, *relations: Standing, fresh: bool = False, people_only: bool = False) -> Rule:
+    return Rule(scope, relations=frozenset(relations) or None, fresh=fresh, people_only=people_only)
 
 
 APP: Final[Mapping[str, Rule]] = {
@@ -122,7 +181,16 @@ APP: Final[Mapping[str, Rule]] = {
     "POST /invitations": _person("people:write"),
     "POST /invitations/{offer_id}/acceptance": _person("people:write"),
     "DELETE /invitations/{offer_id}": _person("people:write"),
+    "GET /account": _person("account:read"),
+    "PUT /account/password": _person("account:write", people_only=True),
+    "GET /account/sessions": _person("account:read", people_only=True),
+    "DELETE /account/sessions": _person("account:write", people_only=True),
+    "DELETE /account/sessions/{session_id}": _person("account:write", people_only=True),
 }
+
+
+SCOPES: Final = frozenset(rule.scope for table in (ADMIN, APP) for rule in table.values() if not rule.people_only)
+"""What keys of machines and clients that log in themselves can be limited to, in one application or the other."""
 
 
 _STATION: Final = "GET /stations/{station_id}"

@@ -39,7 +39,7 @@ _CORS: Final[Mapping[str, Any]] = {
     ],
     "expose_headers": [
         "Deprecation", "ETag", "Idempotency-Replayed", "Link", "Location", "Preference-Applied", "Retry-After",
-        "Sunset", "X-Request-Id",
+        "Sunset", "WWW-Authenticate", "X-Request-Id",
     ],
 }  # fmt: skip
 _ABOUT_ALL = """

@@ -6,6 +6,7 @@ Must not know: which operations there are.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Final
 from urllib.parse import quote, urlencode
@@ -19,7 +20,7 @@ from cluster.identity.caller import Caller
 from cluster.identity.errors import BadToken
 from cluster.identity.relation import Standing
 from cluster.services import ApiServices
-from serve.access import NotAllowed, Rule
+from serve.access import Rule
 from serve.hal import Link, Template, given, properties
 
 Parts = Mapping[str, object]
@@ -49,6 +50,11 @@ class Context:
     def may(self, operation: str, relation: Standing | None = None) -> bool:
         """Tell whether the caller may do an operation, like `GET /stations`, given a relation to its station."""
         return self._table[operation].allows(self.caller, relation)
+
+    def demand(self, operation: str, relation: Standing | None = None) -> None:
+        """Raise NotAllowed, InsufficientScope or StaleLogin unless the caller may do an operation now."""
+        fresh_for = timedelta(seconds=self.services.settings.api.fresh_login_s)
+        self._table[operation].demand(self.caller, relation, self.services.clock(), fresh_for)
 
     def rule(self, operation: str) -> Rule:
         """Return who may do an operation."""
@@ -134,11 +140,9 @@ async def caller(
 
 
 async def permitted(request: Request, asking: Annotated[Caller, Depends(caller)]) -> Context:
-    """Return the context of a request that its caller may make. Raises BadToken, NotAllowed."""
+    """Return the context of a request that its caller may make. Raises BadToken, NotAllowed, StaleLogin."""
     context = Context(request, asking)
-    operation = operation_of(request)
-    if not context.may(operation):
-        raise NotAllowed(f"none of your roles allows {operation}")
+    context.demand(operation_of(request))
     return context
 
 

@@ -33,7 +33,9 @@ class _Known(NamedTuple):
 
 
 _PROBLEMS: Final[Mapping[int, _Known]] = {
-    401: _Known("NotAuthenticated", "bad-token", "No bearer token, or one that is not taken."),
+    401: _Known(
+        "NotAuthenticated", "bad-token", "No bearer token, or one that is not taken, or not without a fresh login."
+    ),
     403: _Known("NotAllowed", "not-allowed", "The caller is known and may not do this."),
     404: _Known("NotFound", "not-found", "What the address names does not exist, or not for the caller."),
     409: _Known("Conflict", "conflict", "It does not fit the present state; or the first request with the key runs."),
@@ -87,7 +89,7 @@ _LOCATION: Final[Json] = {
     "schema": {"type": "string", "format": "uri-reference"},
 }
 _HEADERS: Final[Mapping[int, Mapping[str, Json]]] = {
-    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    401: {"WWW-Authenticate": {"description": "RFC 6750, RFC 9470.", "schema": {"type": "string"}}},
     503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
 }
 
@@ -131,6 +133,10 @@ def _complete(described: Json, operation: str, rule: Rule, schemas: Json) -> Non
         described["x-roles"] = sorted(rule.roles)
     if rule.relations is not None:
         described["x-relations"] = sorted(rule.relations)
+    if rule.fresh:
+        described["x-fresh-login"] = True
+    if rule.people_only:
+        described["x-people-only"] = True
     for parameter in described.get("parameters", []):
         parameter["schema"] = _not_null(parameter["schema"])
         _untitle(parameter)

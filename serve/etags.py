@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Final
+from typing import Annotated, Final
 
+from fastapi import Header
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.hal import HalResponse
 
 IF_MATCH: Final = r'^(\*|(W/)?"[!#-~]*")$'
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match", pattern=IF_MATCH, examples=['"0123abcd"'], description="The ETag of what is to be changed."
+    ),
+]
 _TAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 _KEPT: Final = ("content-type", "content-length")  # of what is not sent
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from actors.errors import CloudBayError
-from cluster.identity.errors import BadToken
+from serve.challenge import carries_token, challenge
 
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -63,11 +63,9 @@ def http_problem(status: int, detail: str, request_id: str, headers: dict[str, s
     return Problem(title.lower().replace(" ", "-"), title, status, detail, request_id, headers=headers)
 
 
-def problem_of(error: CloudBayError, request_id: str) -> Problem:
-    """Return the problem for an error of ours."""
-    headers = {}
-    if isinstance(error, BadToken):
-        headers["WWW-Authenticate"] = "Bearer"
+def problem_of(error: CloudBayError, request_id: str, *, has_token: bool) -> Problem:
+    """Return the problem for an error of ours; `has_token` tells whether the request has carried one."""
+    headers = challenge(error, has_token=has_token)
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     kind = _WORD.sub("-", type(error).__name__).lower()
@@ -76,7 +74,7 @@ def problem_of(error: CloudBayError, request_id: str) -> Problem:
 
 async def _ours(request: Request, error: Exception) -> Problem:
     assert isinstance(error, CloudBayError)  # noqa: S101 - registered for it
-    return problem_of(error, _request_id(request))
+    return problem_of(error, _request_id(request), has_token=carries_token(request))
 
 
 async def _validation(request: Request, error: Exception) -> Problem:

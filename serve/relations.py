@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 RELATIONS: Final[Mapping[str, str]] = {
+    "account": "Who you are here: your roles, your sessions. The form `change-password` is for who has one here.",
     "charge": "A charge, yours or at your station: state, energy, power. The form `stop` ends one that runs.",
     "charges": "Charges, the newest first.",
+    "client": "What people log in with, or a machine that logs in itself. `rotate-secret` shows a new secret once.",
+    "clients": "The clients of the embedded issuer. `register-application` and `register-machine` add one.",
     "command": "A command to a station, in the words of OCPP 2.x: what was asked, and what became of it.",
     "commands": "The commands that were given to a station, the newest first. The form `command` gives another one.",
     "configuration": "What admins have decided about a station. Change it with its ETag in If-Match.",
@@ -19,6 +22,9 @@ RELATIONS: Final[Mapping[str, str]] = {
     "invitation": "A relation that is offered: `accept` or `decline` it, or `withdraw` what you have offered.",
     "invitations": "What you are offered. The form `redeem` uses a code.",
     "log": "The OCPP frames of a station, both ways, the newest first.",
+    "logout": "Where a browser logs out of all applications; a page for people, not for programs.",
+    "machine-key": "A key of a machine: what it may do and until when. The form `revoke` ends it.",
+    "machine-keys": "The keys of machines, the newest first. The form `create` makes one, which is shown once.",
     "meter-values": "The charging curve of a transaction: energy since its start, power, state of charge.",
     "notice": "Something that a station has reported, kept as it is: an event, a security event, a data transfer.",
     "notices": "What a station has reported of itself, the newest first.",
@@ -30,6 +36,8 @@ RELATIONS: Final[Mapping[str, str]] = {
     "relation": "What you are to a station or site: owner, co-owner or guest. The form `leave` gives it up.",
     "relations": "What you are to stations and sites.",
     "restart": "The rolling restart: how far it is. The form `restart` begins one.",
+    "session": "Somebody logged in in one browser. The form `end` logs out there.",
+    "sessions": "The browsers in which somebody has logged in, the newest first. The form `end-all` ends all.",
     "station": "A charging station.",
     "stations": "Charging stations. Filters and the order are variables of the link.",
     "status": "The platform in numbers.",
@@ -37,6 +45,8 @@ RELATIONS: Final[Mapping[str, str]] = {
     "tokens": "The id tokens that are known. The form `put` registers one.",
     "transaction": "A transaction: from plugging in to unplugging, or what is known of it.",
     "transactions": "Transactions, the newest first.",
+    "user": "A person the platform knows. `change`, `lock`, `unlock`, `reset-password` are there if they may be done.",
+    "users": "Everybody the platform knows. The form `create` adds somebody who logs in here.",
     "variable": "A value of a station's device model as last reported.",
     "variables": "The device model of a station as it has reported it.",
 }

@@ -9,11 +9,15 @@ from fastapi import FastAPI
 
 from cluster.services import ApiServices
 from serve import access, application
+from serve.account import router as account
 from serve.admin import (
+    clients,
     commands,
     events,
     hosts,
+    machine_keys,
     owners,
+    people,
     placements,
     restart,
     root,
@@ -28,19 +32,21 @@ from serve.headers import Deprecated
 PREFIX = "/admin/v1"
 
 _ABOUT = """
-The application of staff: the fleet, its stations and their transactions, commands to them, who may charge, and the
-platform itself, in the words of OCPP 2.x whatever a station speaks.
+The application of staff: the fleet, its stations and their transactions, commands to them, who may charge, the
+platform itself, in the words of OCPP 2.x whatever a station speaks, and who may log in and call. What is dangerous asks
+for a fresh login (`x-fresh-login`): the answer is then a 401 with `max_age` (RFC 9470).
 """
 DEPRECATED: Final[Mapping[str, Deprecated]] = {}
 """Operations that will go, by method and path; they go on to work until then."""
 _MODULES = (root, stations, owners, commands, transactions, events, tokens, status, hosts, restart, placements)
+_IDENTITY = (people, machine_keys, clients, account)
 
 
 DESCRIPTION: Final = Description(
     PREFIX,
     "CloudBay admin",
     _ABOUT,
-    [module.router for module in _MODULES],
+    [module.router for module in (*_MODULES, *_IDENTITY)],
     access.ADMIN,
     DEPRECATED,
     sockets={"/events": events.socket},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serve.admin import stations, transactions
+from serve.admin import people, stations, transactions
 from serve.admin.wire import StationAsked
 from serve.context import EVENTS, Asking
 from serve.hal import Resource, present
@@ -28,6 +28,11 @@ async def root(asking: Asking) -> dict[str, object]:
         "cb:hosts": asking.link("GET /hosts"),
         "cb:placements": asking.link("GET /placements"),
         "cb:restart": asking.link("GET /restart"),
+        "cb:users": asking.link("GET /people", query=people.FILTERS),
+        "cb:user": asking.template("GET /people/{subject}"),
+        "cb:machine-keys": asking.link("GET /machine-keys", query="limit"),
+        "cb:clients": asking.link("GET /clients", query="limit"),
+        "cb:account": asking.link("GET /account"),
         "describedby": {"href": asking.href("/openapi.json")},
     }
     return {

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from actors.domain.station import Configuration, decided
@@ -30,7 +30,7 @@ from serve.admin.wire import (
     VariableOut,
 )
 from serve.context import Asking, Context
-from serve.etags import IF_MATCH, expected, quoted
+from serve.etags import IfMatch, expected, quoted
 from serve.hal import Link, ListOf, present
 from serve.headers import NO_STORE
 from serve.idempotency import Once
@@ -41,12 +41,6 @@ router = APIRouter(prefix="/stations", tags=["stations"])
 FILTERS = "connected,registration,site,q,sort,limit"
 _ONE = "GET /stations/{station_id}"
 _CONFIGURATION = "GET /stations/{station_id}/configuration"
-_IfMatch = Annotated[
-    str | None,
-    Header(
-        alias="If-Match", pattern=IF_MATCH, examples=['"0123abcd"'], description="The ETag of what is to be changed."
-    ),
-]
 
 
 @router.get("", response_model=ListOf[StationSummaryOut])
@@ -94,7 +88,7 @@ async def get_configuration(station_id: str, asking: Asking, response: Response)
 
 @router.patch("/{station_id}/configuration", response_model=ConfigurationOut)
 async def change_configuration(
-    station_id: str, change: StationChange, asking: Asking, response: Response, if_match: _IfMatch = None
+    station_id: str, change: StationChange, asking: Asking, response: Response, if_match: IfMatch = None
 ) -> dict[str, object]:
     """Decide how the station's boots are answered, how strictly its messages are read, and where it belongs."""
     named = {name: getattr(change, name) for name in change.model_fields_set}

@@ -18,7 +18,6 @@ from cluster.identity.caller import Caller
 from cluster.identity.relation import Holding, HoldingKind, Standing, Tie
 from cluster.services import ApiServices
 from cluster.store.views import Charge
-from serve.access import NotAllowed
 from serve.context import Context, caller, operation_of
 
 
@@ -98,14 +97,13 @@ _KINDS: Final[Mapping[str, HoldingKind]] = {"station": "station", "site": "site"
 async def allowed(request: Request, asking: Annotated[Caller, Depends(caller)]) -> AppContext:
     """Return the context of a request that its caller may make.
 
-    Raises BadToken; NotFound for what its caller is nothing to, as for what does not exist; NotAllowed.
+    Raises BadToken; NotFound for what its caller is nothing to, as for what does not exist; NotAllowed, StaleLogin.
     """
     context = AppContext(request, asking, About())
     operation = operation_of(request)
     if context.rule(operation).relations is not None:
         context.about = await _look_up(context.services, asking, request.path_params)
-    if not context.may(operation, context.about.standing):
-        raise NotAllowed(f"what you are to it does not allow {operation}")
+    context.demand(operation, context.about.standing)
     return context
 
 

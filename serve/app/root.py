@@ -23,6 +23,7 @@ async def root(asking: Asking) -> dict[str, object]:
         "cb:events": asking.link(EVENTS, query=FILTERS),
         "cb:relations": asking.link("GET /relations", query="limit"),
         "cb:invitations": asking.link("GET /invitations"),
+        "cb:account": asking.link("GET /account"),
         "describedby": {"href": asking.href("/openapi.json")},
     }
     redeem = asking.form("POST /invitations", "Use a code", body=CodeAsked)

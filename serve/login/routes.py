@@ -13,6 +13,7 @@ from actors.errors import BadRequest, CloudBayError, Unavailable
 from cluster.identity.brakes import TooManyAttempts
 from cluster.identity.oauth import BadClient, OAuthError, RefusedByRedirect
 from cluster.identity.signing import NotOurToken
+from serve.challenge import challenge
 from serve.login.pages import fault_page
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -89,5 +90,5 @@ def _challenge(request: Request, error: CloudBayError) -> dict[str, str]:
     if isinstance(error, BadClient) and "authorization" in request.headers:
         headers["WWW-Authenticate"] = 'Basic realm="cloudbay"'
     elif isinstance(error, NotOurToken):
-        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+        headers |= challenge(request, error)
     return headers

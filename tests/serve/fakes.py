@@ -63,6 +63,9 @@ T = TypeVar("T")
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 TOKEN_KEY = b"t" * 32
 PASSWORD_KEY = b"p" * 32
+_SETTINGS: dict[str, object] = {
+    "hosts.count": 1, "passwords.memory_kib": 64, "passwords.iterations": 1, "passwords.lanes": 1,
+}  # fmt: skip
 KEYS = Keys(TOKEN_KEY, PASSWORD_KEY, make_signing_keys())
 
 
@@ -180,7 +183,7 @@ class MemoryPlatform:
 
     def services_of_tests(self) -> ApiServices:
         """Return the bundle with the settings that tests go by."""
-        return self.services(Settings.load("embedded", env={}, overrides={"hosts.count": 1}))
+        return self.services(Settings.load("embedded", env={}, overrides=_SETTINGS))
 
     async def close(self) -> None:
         self.closed = True

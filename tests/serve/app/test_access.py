@@ -22,7 +22,7 @@ CHARGE: Final = "00000000-0000-0000-0000-000000000001"
 FOREIGN_CHARGE: Final = "00000000-0000-0000-0000-000000000002"
 _PARTS: Final = {
     "station_id": "CP-1", "charge_id": CHARGE, "request_id": "request-1", "kind": "station", "name": "CP-1",
-    "subject": "gil", "offer_id": "offer-1",
+    "subject": "gil", "offer_id": "offer-1", "session_id": "x",
 }  # fmt: skip
 STANDING: Final = {
     "owner": "olga", "co-owner": "cora", "guest": "gil", "driver": "gus", "expired guest": "eve", "stranger": "sam",
@@ -51,6 +51,8 @@ OWN: Final = {
     "GET /", "GET /events", "GET /stations", "GET /charges", "GET /relations", "DELETE /relations/{kind}/{name}",
     "GET /invitations", "POST /invitations", "POST /invitations/{offer_id}/acceptance",
     "DELETE /invitations/{offer_id}",
+    "GET /account", "PUT /account/password", "GET /account/sessions", "DELETE /account/sessions",
+    "DELETE /account/sessions/{session_id}",
 }  # fmt: skip
 
 
@@ -101,7 +103,7 @@ async def test_what_is_ones_own_is_anybodys(operation: str, standing: str) -> No
 @pytest.mark.parametrize("operation", sorted(APP))
 async def test_nothing_is_told_or_done_without_a_token(operation: str) -> None:
     answer = await sent(operation, {})
-    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="cloudbay"')
 
 
 @pytest.mark.parametrize("operation", sorted(ABOUT))
