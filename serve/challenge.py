@@ -11,6 +11,7 @@ from typing import Final
 from starlette.requests import Request
 
 from actors.errors import CloudBayError
+from cluster.identity.oauth import ScopeMissing
 from serve.access import InsufficientScope, StaleLogin
 
 _REALM: Final = "cloudbay"
@@ -21,7 +22,7 @@ _UNAUTHENTICATED: Final = 401
 def challenge(request: Request, error: CloudBayError) -> dict[str, str]:
     """Return the header for an error, none for one that no other token would mend."""
     said: dict[str, str] = {}
-    if isinstance(error, InsufficientScope):
+    if isinstance(error, InsufficientScope | ScopeMissing):
         said = {"error": "insufficient_scope", "scope": error.scope}
     elif isinstance(error, StaleLogin):
         said = {"error": "insufficient_user_authentication", "max_age": str(error.max_age_s)}

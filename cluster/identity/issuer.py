@@ -16,7 +16,7 @@ from cluster.identity.clients import PERSON_SCOPES, Client, Clients
 from cluster.identity.exchange import Answer, Exchange, person_claims
 from cluster.identity.grants import Grants
 from cluster.identity.login import Login
-from cluster.identity.oauth import BadClient, OAuthError, Parameters, required, with_query, words
+from cluster.identity.oauth import BadClient, OAuthError, Parameters, ScopeMissing, required, with_query, words
 from cluster.identity.people import User, UserStore
 from cluster.identity.sessions import RecentlyEnded, Session, Sessions
 from cluster.identity.signing import ACCESS_TOKEN, ALGORITHM, ID_TOKEN, NotOurToken, Signer
@@ -95,11 +95,11 @@ class Issuer:
             await self.grants.end(str(claims["grant_id"]))
 
     async def userinfo(self, token: str) -> Answer:
-        """Return what an access token's client may know of its person. Raises NotOurToken, OAuthError."""
+        """Return what an access token's client may know of its person. Raises NotOurToken, ScopeMissing."""
         claims = self.signer.read(token, ACCESS_TOKEN)
         scopes = words(str(claims.get("scope")))
         if "openid" not in scopes:
-            raise OAuthError("insufficient_scope", "the token was not given the scope openid")
+            raise ScopeMissing("openid")
         if self.ended.has(str(claims.get("sid"))) or self.ended.has(str(claims.get("grant_id"))):
             raise NotOurToken("the session has ended")
         user = await self.active(str(claims["sub"]))

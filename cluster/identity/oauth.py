@@ -42,6 +42,16 @@ class BadClient(OAuthError):
         super().__init__("invalid_client", "the client is unknown or its authentication failed")
 
 
+class ScopeMissing(OAuthError):
+    """The access token was not given a scope that is needed (RFC 6750 section 3.1)."""
+
+    http_status = 403
+
+    def __init__(self, scope: str) -> None:
+        super().__init__("insufficient_scope", f"the token was not given the scope {scope}")
+        self.scope = scope
+
+
 class RefusedByRedirect(OAuthError):
     """A refused authorization request whose client is to be told: the browser is sent to `location`."""
 

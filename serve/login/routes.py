@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 
 from actors.errors import BadRequest, CloudBayError, Unavailable
 from cluster.identity.brakes import TooManyAttempts
-from cluster.identity.oauth import BadClient, OAuthError, RefusedByRedirect
+from cluster.identity.oauth import BadClient, OAuthError, RefusedByRedirect, ScopeMissing
 from cluster.identity.signing import NotOurToken
 from serve.challenge import challenge
 from serve.login.pages import fault_page
@@ -87,8 +87,8 @@ def _code(error: CloudBayError) -> str:
 
 def _challenge(request: Request, error: CloudBayError) -> dict[str, str]:
     headers = dict(NO_STORE)
-    if isinstance(error, BadClient) and "authorization" in request.headers:
+    if isinstance(error, BadClient):
         headers["WWW-Authenticate"] = 'Basic realm="cloudbay"'
-    elif isinstance(error, NotOurToken):
+    elif isinstance(error, NotOurToken | ScopeMissing):
         headers |= challenge(request, error)
     return headers

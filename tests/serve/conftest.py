@@ -9,10 +9,12 @@ from starlette.routing import Mount, Router
 from actors.domain.station import ConnectorState, Station
 from cluster.bearer import mint
 from cluster.identity.caller import Role
+from cluster.identity.people import User
 from serve.admin import application as admin_application
 from serve.app import application as app_application
 from serve.front import application as front_application
 from tests.serve.fakes import NOW, TOKEN_KEY, MemoryPlatform, a_transaction
+from tests.serve.signing_in import SignedIn
 
 
 @pytest.fixture
@@ -62,3 +64,19 @@ def auditor(anonymous: httpx.AsyncClient) -> httpx.AsyncClient:
     """Return a client that may read."""
     anonymous.headers.update(bearer("auditor"))
     return anonymous
+
+
+@pytest.fixture
+async def here(platform: MemoryPlatform) -> AsyncIterator[SignedIn]:
+    """Return a platform whose people really log in."""
+    here = SignedIn(platform)
+    async with here.http:
+        yield here
+
+
+@pytest.fixture
+async def root(here: SignedIn) -> User:
+    """Return an admin, as whom the client of `here` is logged in."""
+    root = await here.person("root", "admin")
+    here.http.headers.update(await here.token(root))
+    return root

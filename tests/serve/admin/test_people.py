@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
 import pytest
 
 from cluster.identity.people import User
-from tests.serve.fakes import MemoryPlatform
 from tests.serve.signing_in import PASSWORD, SignedIn
 from tests.serve.walker import enter
 
 PEOPLE = "/admin/v1/people"
-
-
-@pytest.fixture
-async def here(platform: MemoryPlatform) -> AsyncIterator[SignedIn]:
-    here = SignedIn(platform)
-    async with here.http:
-        yield here
-
-
-@pytest.fixture
-async def root(here: SignedIn) -> User:
-    """Return an admin, as whom the client is logged in."""
-    root = await here.person("root", "admin")
-    here.http.headers.update(await here.token(root))
-    return root
 
 
 async def test_somebody_is_added_with_a_password_for_one_use(here: SignedIn, root: User) -> None:

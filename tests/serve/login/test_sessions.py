@@ -89,7 +89,7 @@ async def test_userinfo_tells_what_the_scopes_allow(browser: Browser, ann: str) 
     for token in ("nonsense", tokens["id_token"], tokens["refresh_token"]):
         refused = await browser.http.get("/oauth2/userinfo", headers={"Authorization": f"Bearer {token}"})
         assert refused.status_code == 401
-        assert refused.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        assert 'error="invalid_token"' in refused.headers["www-authenticate"]
     assert (await browser.http.get("/oauth2/userinfo")).status_code == 401
 
 
