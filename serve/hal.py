@@ -122,8 +122,9 @@ def _property(name: str, part: Mapping[str, Any], schema: Mapping[str, Any], req
         made["type"] = "text"
     if "description" in part:
         made["prompt"] = part["description"]
-    if "enum" in part:
-        made["options"] = {"inline": part["enum"]}
+    choice = _resolved(part["items"], schema) if "items" in part else part  # of a list, what each of it may be
+    if "enum" in choice:
+        made["options"] = {"inline": choice["enum"]}
     elif "const" in part:
         made["options"] = {"inline": [part["const"]]}
     made |= {limit: part[word] for limit, word in _LIMITS.items() if word in part}  # type: ignore[typeddict-item]

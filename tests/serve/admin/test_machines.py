@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 
+from cluster.identity.caller import Role
 from cluster.identity.people import User
 from serve.access import ADMIN, APP, SCOPES
 from tests.serve.signing_in import SignedIn
@@ -42,6 +43,10 @@ async def test_a_key_is_shown_once_and_works_within_roles_and_scopes(here: Signe
 
 async def test_a_revoked_key_is_refused_at_once_and_stays_in_the_list(here: SignedIn, root: User) -> None:
     keys = await (await enter(here.http, "/admin/v1/")).follow("cb:machine-keys")
+    offered = {one["name"]: one.get("options") for one in keys["_templates"]["create"]["properties"]}
+    assert offered == {
+        "name": None, "roles": {"inline": list(get_args(Role))}, "scopes": {"inline": sorted(SCOPES)}, "days": None,
+    }  # fmt: skip
     made = await keys.submit("create", **ASKED)
     assert made.offers("revoke")
     assert (await here.http.delete(f"{KEYS}/{made['id']}")).status_code == 204
