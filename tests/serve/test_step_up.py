@@ -140,8 +140,9 @@ async def test_a_machine_needs_its_scope_and_no_login(here: SignedIn, root: User
         assert "www-authenticate" not in refused.headers, "no scope would help"
 
 
-async def test_the_embedded_issuer_gives_the_fresh_login_that_was_asked_for(here: SignedIn, root: User) -> None:
+async def test_the_embedded_issuer_gives_the_fresh_login_that_was_asked_for(here: SignedIn) -> None:
     """RFC 9470 section 4: max_age of the challenge goes to /authorize; auth_time comes back in the access token."""
+    await here.person("root", "admin")
     redirect = "https://portal.example/cb"
     await here.identity.clients.register_application("portal", "Portal", frozenset({redirect}))
     await log_in(here, redirect, {})
