@@ -100,6 +100,11 @@ async def test_a_machine_is_registered_and_logs_in_with_the_secret_that_was_show
     assert (await logged_in(here, "reports", made["secret"])).status_code == 200, "nobody takes an id over"
 
 
+@pytest.mark.parametrize("wrong", [{"scopes": ["users:write"]}, {"scopes": []}, {"roles": ["king"]}, {"id": "a b"}])
+async def test_a_machine_that_cannot_be_is_refused(here: SignedIn, root: User, wrong: dict[str, Any]) -> None:
+    assert (await here.http.post(CLIENTS, json={**MACHINE, **wrong})).status_code == 422
+
+
 async def test_a_rotated_secret_voids_the_old_one(here: SignedIn, root: User) -> None:
     clients = await (await enter(here.http, "/admin/v1/")).follow("cb:clients")
     made = await clients.submit("register-machine", **{k: v for k, v in MACHINE.items() if k != "kind"})
