@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from actors.errors import CloudBayError
 from cluster.identity.oauth import ScopeMissing
@@ -19,7 +19,7 @@ _NOT_IN_DESCRIPTIONS: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 _UNAUTHENTICATED: Final = 401
 
 
-def challenge(request: Request, error: CloudBayError) -> dict[str, str]:
+def challenge(error: CloudBayError, *, has_token: bool) -> dict[str, str]:
     """Return the header for an error, none for one that no other token would mend."""
     said: dict[str, str] = {}
     if isinstance(error, InsufficientScope | ScopeMissing):
@@ -28,7 +28,7 @@ def challenge(request: Request, error: CloudBayError) -> dict[str, str]:
         said = {"error": "insufficient_user_authentication", "max_age": str(error.max_age_s)}
     elif error.http_status != _UNAUTHENTICATED:
         return {}
-    elif _has_token(request):  # whoever has sent none learns of no error: there was nothing to be wrong
+    elif has_token:  # whoever has sent none learns of no error: there was nothing to be wrong
         said = {"error": "invalid_token"}
     if said:
         said["error_description"] = _NOT_IN_DESCRIPTIONS.sub("'", str(error))
@@ -36,6 +36,7 @@ def challenge(request: Request, error: CloudBayError) -> dict[str, str]:
     return {"WWW-Authenticate": f"Bearer {', '.join(pairs)}"}
 
 
-def _has_token(request: Request) -> bool:
+def carries_token(request: HTTPConnection) -> bool:
+    """Tell whether a request has sent a bearer token in its header."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return scheme.lower() == "bearer" and bool(token.strip())

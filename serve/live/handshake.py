@@ -9,6 +9,7 @@ Source: RFC 6455 sections 1.9 and 11.3.4. Must not know: what the caller may see
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 from starlette.websockets import WebSocket
@@ -18,7 +19,7 @@ from cluster.bus.subscription import EventFilter, Subscription
 from cluster.identity.caller import Caller
 from cluster.identity.errors import BadToken
 from cluster.services import ApiServices
-from serve.access import NotAllowed
+from serve.access import Rule
 from serve.context import EVENTS
 from serve.live.asking import Wish, wish_of
 from serve.live.socket import EventSocket
@@ -41,14 +42,15 @@ Listen = Callable[[ApiServices, Caller, Wish], Awaitable[Opened]]
 async def serve_socket(websocket: WebSocket, listen: Listen) -> None:
     """Serve a WebSocket, or refuse it with a problem."""
     services: ApiServices = websocket.app.state.services
+    rule: Rule = websocket.app.state.access[EVENTS]
+    token = ""
     try:
         token, subprotocol = _offered(websocket)
         caller = await services.callers.identify(token)
-        if not websocket.app.state.access[EVENTS].allows(caller):
-            raise NotAllowed(f"none of your roles allows {EVENTS}")
+        rule.demand(caller, None, services.clock(), timedelta(seconds=services.settings.api.fresh_login_s))
         opened = await listen(services, caller, wish_of(websocket.query_params))
     except CloudBayError as error:
-        await websocket.send_denial_response(problem_of(error, websocket.state.request_id))
+        await websocket.send_denial_response(problem_of(error, websocket.state.request_id, has_token=bool(token)))
         return
     services.attendance.join(opened.subscription, token)
     await EventSocket(websocket, opened.subscription, services.settings.live, opened.refilter).serve(subprotocol)

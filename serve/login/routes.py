@@ -13,7 +13,7 @@ from actors.errors import BadRequest, CloudBayError, Unavailable
 from cluster.identity.brakes import TooManyAttempts
 from cluster.identity.oauth import BadClient, OAuthError, RefusedByRedirect, ScopeMissing
 from cluster.identity.signing import NotOurToken
-from serve.challenge import challenge
+from serve.challenge import carries_token, challenge
 from serve.login.pages import fault_page
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -90,5 +90,5 @@ def _challenge(request: Request, error: CloudBayError) -> dict[str, str]:
     if isinstance(error, BadClient):
         headers["WWW-Authenticate"] = 'Basic realm="cloudbay"'
     elif isinstance(error, NotOurToken | ScopeMissing):
-        headers |= challenge(request, error)
+        headers |= challenge(error, has_token=carries_token(request))
     return headers

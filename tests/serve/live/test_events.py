@@ -244,7 +244,9 @@ async def test_a_socket_without_a_good_token_is_refused_before_it_is_one(api: Ap
         async with api.connecting(ADMIN, {}, subprotocols=protocols):
             pass
     assert refused.value.response.status_code == 401
-    assert refused.value.response.headers["www-authenticate"] == "Bearer"
+    challenge = refused.value.response.headers["www-authenticate"]
+    assert challenge.startswith('Bearer realm="cloudbay"')
+    assert ('error="invalid_token"' in challenge) == ("bearer.x" in offered)
 
 
 async def test_a_stream_without_a_token_is_refused(api: Api) -> None:
