@@ -12,15 +12,17 @@ from uuid import uuid4
 from cluster.bootstrap.connections import database_url, now
 from cluster.bus.journal import KINESIS
 from cluster.bus.kinesis import KinesisForwarder, KinesisStream
+from cluster.store.circles import PostgresCircles
 from cluster.store.deliveries import PostgresDeliveryQueue
 from cluster.store.engine import make_engine
 from cluster.store.journal import PostgresJournal
+from cluster.store.staff import PostgresStaff
 from cluster.vault.vault import Vault
 from cluster.webhooks.addresses import AddressRules
 from cluster.webhooks.dispatcher import Dispatcher, DispatchLimits
 from cluster.webhooks.httpx_sender import HttpxSender
 from cluster.webhooks.schedule import Schedule
-from cluster.webhooks.sight import StaffOnly
+from cluster.webhooks.sight import RelationSight
 from configs.settings import Settings
 
 _POOL_SIZE = 4
@@ -33,7 +35,7 @@ async def start_ways_out(settings: Settings, vault: Vault, host_id: str, stack: 
     hooks, kinesis = settings.webhooks, settings.kinesis
     dispatcher = Dispatcher(
         f"{host_id}/{uuid4()}",
-        PostgresDeliveryQueue(engine, vault, StaffOnly()),
+        PostgresDeliveryQueue(engine, vault, RelationSight(PostgresCircles(engine), PostgresStaff(engine), now)),
         HttpxSender(AddressRules(hooks.allowed_networks), hooks.timeout_s, ssl.create_default_context()),
         Schedule(timedelta(hours=hooks.pause_after_hours), random),
         DispatchLimits(

@@ -5,7 +5,7 @@ Must not know: who may change them, and how.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -30,7 +30,7 @@ _decode_offer = msgspec.json.Decoder(Offer).decode
 
 
 class PostgresCircles:
-    """CircleStore on PostgreSQL; writers of one holding wait for each other, and the later one is told."""
+    """CircleStore, and StationTies of webhooks, on PostgreSQL; of two writers of one holding the later one is told."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -39,30 +39,13 @@ class PostgresCircles:
     async def circle(self, holding: Holding) -> Circle:
         """Return the circle of a holding; an empty one if it has none."""
         async with reachable(), self._engine.connect() as connection:
-            # The version first: what is written between these is then newer than it, and noticed by `save`.
-            version = await connection.scalar(select(circles.c.version).where(_at(circles, holding)))
-            found = await connection.execute(select(_RELATION).where(_at(relations, holding)))
-            offered = await connection.execute(select(_OFFER).where(_at(offers, holding)))
-            people = [_decode_tie(row.state) for row in found]
-            open_offers = [_decode_offer(row.state) for row in offered]
-        return Circle(
-            holding,
-            version or 0,
-            {tie.subject: tie for tie in people},
-            {offer.id: offer for offer in open_offers},
-        )
+            return await read_circle(connection, holding)
 
     async def save(self, circle: Circle) -> None:
         """Store a circle that has changed since it was read. Raises Changed if it was stored meanwhile."""
         try:
             async with reachable(), self._engine.begin() as connection:
-                await _raise_version(connection, circle)
-                for table in (relations, offers):
-                    await connection.execute(delete(table).where(_at(table, circle.holding)))
-                if circle.ties:
-                    await connection.execute(insert(relations), [_relation_row(tie) for tie in circle.ties.values()])
-                if circle.offers:
-                    await connection.execute(insert(offers), [_offer_row(offer) for offer in circle.offers.values()])
+                await write_circle(connection, circle)
         except Exception as error:
             if blames_content(error):
                 raise BadRequest("the people of a holding hold a value that cannot be stored") from error
@@ -84,6 +67,21 @@ class PostgresCircles:
             found.setdefault(Holding(row.kind, row.name), []).append(_decode_tie(row.state))
         return found
 
+    async def on_stations(self, station_ids: Collection[str]) -> dict[str, list[Tie]]:
+        """Return everybody's ties that bear on stations: on each itself and on its site."""
+        asked = list(station_ids)
+        on_site = (relations.c.kind == "site") & (relations.c.name == stations.c.site_id)
+        of_sites = select(stations.c.station_id.label("name"), _RELATION).join_from(relations, stations, on_site)
+        here = (relations.c.kind == "station") & relations.c.name.in_(asked)
+        both = union_all(
+            select(relations.c.name.label("name"), _RELATION).where(here),
+            of_sites.where(stations.c.station_id.in_(asked)),
+        )
+        found: dict[str, list[Tie]] = {}
+        for row in await self._reader.all(select(both.subquery())):
+            found.setdefault(row.name, []).append(_decode_tie(row.state))
+        return found
+
     async def offers_to(self, subject: str) -> list[Offer]:
         """Return what is offered to somebody, a hundred at most, the oldest first."""
         query = select(_OFFER).where(offers.c.subject == subject).order_by(offers.c.offered_at, offers.c.id)
@@ -93,6 +91,30 @@ class PostgresCircles:
         """Return the offer whose code has this digest."""
         row = await self._reader.one(select(_OFFER).where(offers.c.code_digest == digest))
         return None if row is None else _decode_offer(row.state)
+
+
+async def read_circle(connection: AsyncConnection, holding: Holding) -> Circle:
+    """Return the circle of a holding inside somebody's transaction."""
+    # The version first: what is written between these is then newer than it, and noticed by `write_circle`.
+    version = await connection.scalar(select(circles.c.version).where(_at(circles, holding)))
+    found = await connection.execute(select(_RELATION).where(_at(relations, holding)))
+    offered = await connection.execute(select(_OFFER).where(_at(offers, holding)))
+    people = [_decode_tie(row.state) for row in found]
+    open_offers = [_decode_offer(row.state) for row in offered]
+    return Circle(
+        holding, version or 0, {tie.subject: tie for tie in people}, {offer.id: offer for offer in open_offers}
+    )
+
+
+async def write_circle(connection: AsyncConnection, circle: Circle) -> None:
+    """Store a circle inside somebody's transaction. Raises Changed if it was stored since it was read."""
+    await _raise_version(connection, circle)
+    for table in (relations, offers):
+        await connection.execute(delete(table).where(_at(table, circle.holding)))
+    if circle.ties:
+        await connection.execute(insert(relations), [_relation_row(tie) for tie in circle.ties.values()])
+    if circle.offers:
+        await connection.execute(insert(offers), [_offer_row(offer) for offer in circle.offers.values()])
 
 
 async def _raise_version(connection: AsyncConnection, circle: Circle) -> None:

@@ -7,7 +7,7 @@ is not given back is over at its time. Must not know: HTTP, when a delivery is t
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,7 +18,6 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
-    bindparam,
     case,
     column,
     delete,
@@ -34,9 +33,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from actors.errors import CloudBayError
 from cluster.bus.journal import WEBHOOKS
+from cluster.bus.outbox import WaitingEvent
 from cluster.store.engine import reachable
 from cluster.store.journal import move, news, number, place
-from cluster.store.tables.chargers import stations
+from cluster.store.matching import MATCHES, PRIVATE_STATIONS, as_columns
 from cluster.store.tables.ways_out import journal
 from cluster.store.tables.ways_out import webhook_deliveries as deliveries
 from cluster.store.tables.ways_out import webhook_subscriptions as subscriptions
@@ -56,6 +56,12 @@ MAX_TIDIED: Final = 1_000
 """Rows of a kind that one call changes."""
 GRACE: Final = timedelta(minutes=10)
 """How long after its time a delivery may still get its last attempt."""
+
+NOT_ALLOWED: Final = "not allowed any more"
+"""What is said of a delivery whose event its owner may not see by now."""
+
+Found = dict[str, list[Delivery]]
+"""Deliveries that are due, by subscription."""
 
 _EVENT: Final = ("event_id", "kind", "station_id", "at", "data")
 _CLAIMED: Final = [
@@ -107,6 +113,7 @@ class PostgresDeliveryQueue:
         async with reachable(), self._engine.begin() as connection:
             rows = (await connection.execute(taken)).all()
             found = await _oldest_due(connection, [row.id for row in rows], now, each) if rows else {}
+        found = await self._still_seen(rows, found)
         claims = (self._claim(worker, now, until, row, found.get(row.id, [])) for row in rows)
         return [claim for claim in claims if claim is not None]
 
@@ -168,13 +175,40 @@ class PostgresDeliveryQueue:
 
     async def _wanted(self, connection: AsyncConnection, after: int, last: int) -> list[tuple[str, int]]:
         """Return which subscription gets which event, after asking whose events its owner may see."""
-        rows = (await connection.execute(_MATCHES, {"after": after, "last": last})).all()
-        asked: dict[str, set[str]] = {}
+        batch = {"after": after, "last": last}
+        station_ids = list(await connection.scalars(PRIVATE_STATIONS, batch))
+        seen = await self._sight.watchers(station_ids) if station_ids else {}
+        rows = (await connection.execute(MATCHES, batch | as_columns(seen))).all()
+        gone = await self._dismissed({row.owner for row in rows if row.whole_fleet})
+        return [
+            (row.id, row.position)
+            for row in rows
+            if (row.owner not in gone if row.whole_fleet else self._sight.tells(row.kind))
+        ]
+
+    async def _still_seen(self, rows: Sequence[Row[Any]], found: Found) -> Found:
+        """Leave out what owners may not see any more, and give it up: a relation that has ended ends here."""
+        private = {row.id: row.owner for row in rows if not row.whole_fleet}
+        station_ids = {delivery.event.station_id for name in private for delivery in found.get(name, ())}
+        seen = await self._sight.watchers(station_ids) if station_ids else {}
+        gone = await self._dismissed({row.owner for row in rows if row.whole_fleet})
+        left: Found = {}
         for row in rows:
-            if not row.whole_fleet:
-                asked.setdefault(row.owner, set()).add(row.station_id)
-        seen = {owner: set(await self._sight.visible(owner, names)) for owner, names in asked.items()}
-        return [(row.id, row.position) for row in rows if row.whole_fleet or row.station_id in seen[row.owner]]
+            due = found.get(row.id, [])
+            if row.whole_fleet:
+                left[row.id] = [] if row.owner in gone else due
+            else:
+                left[row.id] = [one for one in due if _may_see(seen, row.owner, one.event)]
+        kept = {delivery.id for some in left.values() for delivery in some}
+        refused = [int(one.id) for some in found.values() for one in some if one.id not in kept]
+        if refused:
+            these = and_(deliveries.c.id.in_(refused), deliveries.c.state == "waiting")
+            async with reachable(), self._engine.begin() as connection:
+                await connection.execute(update(deliveries).where(these).values(state="dead", error=NOT_ALLOWED))
+        return left
+
+    async def _dismissed(self, owners: set[str]) -> Collection[str]:
+        return await self._sight.dismissed(owners) if owners else ()
 
     def _claim(self, worker: str, now: datetime, until: datetime, row: Row[Any], found: list[Delivery]) -> Claim | None:
         subscription = made_subscription(row)
@@ -188,26 +222,6 @@ class PostgresDeliveryQueue:
             return None
         health = Health(row.failures, row.failing_since, row.rest_until)
         return Claim(worker, until, subscription, health, keys, tuple(found))
-
-
-def _matches() -> Select[Any]:
-    """Build the query of subscriptions with the events that pass their filters, for positions in (after, last]."""
-    wants = subscriptions.c
-    everywhere = (func.cardinality(wants.station_ids) == 0) & (func.cardinality(wants.site_ids) == 0)
-    where = or_(
-        everywhere, journal.c.station_id == func.any(wants.station_ids), stations.c.site_id == func.any(wants.site_ids)
-    )
-    kind = or_(func.cardinality(wants.kinds) == 0, journal.c.kind == func.any(wants.kinds))
-    query = select(wants.id, wants.owner, wants.whole_fleet, journal.c.position, journal.c.station_id)
-    query = query.select_from(
-        journal.join(subscriptions, and_(kind, true())).outerjoin(
-            stations, stations.c.station_id == journal.c.station_id
-        )
-    )
-    return query.where(where, journal.c.position > bindparam("after"), journal.c.position <= bindparam("last"))
-
-
-_MATCHES: Final = _matches()
 
 
 async def _next(connection: AsyncConnection, after: int, limit: int) -> tuple[int, int]:
@@ -245,9 +259,7 @@ async def _insert(
     await connection.execute(insert(deliveries).from_select(columns, source).on_conflict_do_nothing())
 
 
-async def _oldest_due(
-    connection: AsyncConnection, subscription_ids: Sequence[str], now: datetime, each: int
-) -> dict[str, list[Delivery]]:
+async def _oldest_due(connection: AsyncConnection, subscription_ids: Sequence[str], now: datetime, each: int) -> Found:
     """Return, for each subscription, the deliveries that have been due the longest."""
     chosen = select(subscriptions.c.id).where(subscriptions.c.id.in_(subscription_ids)).subquery()
     oldest = (
@@ -257,13 +269,18 @@ async def _oldest_due(
         .limit(each)
         .lateral("oldest")
     )
-    found: dict[str, list[Delivery]] = {}
+    found: Found = {}
     for row in await connection.execute(select(oldest).select_from(chosen.join(oldest, true()))):
         delivery = made_delivery(row)
         found.setdefault(delivery.subscription_id, []).append(delivery)
     for some in found.values():
         some.sort(key=lambda delivery: int(delivery.id))
     return found
+
+
+def _may_see(seen: Mapping[str, Mapping[str, datetime]], owner: str, event: WaitingEvent) -> bool:
+    since = seen.get(event.station_id, {}).get(owner)
+    return since is not None and event.at >= since
 
 
 def _due(now: datetime) -> ColumnElement[bool]:

@@ -52,12 +52,13 @@ class PostgresSubscriptions:
         self._box = box
 
     async def add(self, subscription: Subscription, secret: bytes, most: int) -> None:
-        """Keep a new one. Raises Conflict, BadRequest."""
+        """Keep a new one, in the place of an earlier one of its owner with its id. Raises Conflict, BadRequest."""
         sealed = self._box.seal(secret, secret_context(subscription.id))
         one_by_one = select(func.pg_advisory_xact_lock(func.hashtextextended(subscription.owner, _LOCK)))
         count = select(func.count()).where(subscriptions.c.owner == subscription.owner)
         async with _writing(self._engine) as connection:
             await connection.execute(one_by_one)
+            await connection.execute(_of(delete(subscriptions), subscription.id, subscription.owner))
             if int(await connection.scalar(count) or 0) >= most:
                 raise Conflict(f"there are {most} webhook subscriptions already; remove one first")
             await connection.execute(insert(subscriptions).values(secret=sealed, **_values(subscription)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -24,7 +24,10 @@ class SubscriptionStore(Protocol):
     """Subscriptions, seen by those who make them. With an `owner`, those of others do not exist. Raises Unavailable."""
 
     async def add(self, subscription: Subscription, secret: bytes, most: int) -> None:
-        """Keep a new one. Raises Conflict when its owner has `most` already, BadRequest for what cannot be stored."""
+        """Keep a new one, in the place of an earlier one of its owner with its id.
+
+        Raises Conflict when its owner has `most` already, BadRequest for what cannot be stored.
+        """
 
     async def find(self, subscription_id: str, owner: str | None) -> Subscription:
         """Return one. Raises NotFound."""
@@ -89,10 +92,16 @@ class DeliveryQueue(Protocol):
 
 
 class Sight(Protocol):
-    """Whose events a user may see."""
+    """Whose events a user may see now. Raises Unavailable."""
 
-    async def visible(self, owner: str, station_ids: Collection[str]) -> Collection[str]:
-        """Return those of the stations that the owner may see now."""
+    async def watchers(self, station_ids: Collection[str]) -> Mapping[str, Mapping[str, datetime]]:
+        """Return, by station, who may see its events besides staff, each with the time since when."""
+
+    def tells(self, kind: str) -> bool:
+        """Tell whether events of a type are for others than staff."""
+
+    async def dismissed(self, owners: Collection[str]) -> Collection[str]:
+        """Return those of some who have been staff and may not see the fleet any more."""
 
 
 class Endpoint(Protocol):

@@ -51,20 +51,21 @@ class Webhooks:
         most: int,
         rotation: timedelta,
         clock: Callable[[], datetime],
-        new_id: Callable[[], str],
     ) -> None:
         self._store = store
         self._rules = rules
         self._most = most
         self._rotation = rotation
         self._clock = clock
-        self._new_id = new_id
 
-    async def create(self, caller: Caller, url: str, wants: Filter) -> WithSecret:
-        """Subscribe the caller. Raises BadRequest for a URL that may not be called, Conflict above the limit."""
+    async def create(self, caller: Caller, subscription_id: str, url: str, wants: Filter) -> WithSecret:
+        """Subscribe the caller; an earlier one of theirs with the same id is replaced.
+
+        Raises BadRequest for a URL that may not be called, Conflict above the limit.
+        """
         self._rules.check(url)
         now, secret = self._clock(), new_secret()
-        made = Subscription(self._new_id(), caller.subject, bool(caller.roles), url, checked(wants), now, now)
+        made = Subscription(subscription_id, caller.subject, bool(caller.roles), url, checked(wants), now, now)
         await self._store.add(made, secret, self._most)
         return WithSecret(made, shown_secret(secret))
 
@@ -120,6 +121,10 @@ class Webhooks:
     async def remove(self, caller: Caller, subscription_id: str) -> None:
         """Forget one with all its deliveries."""
         await self._store.remove(subscription_id, _changed_by(caller))
+
+    def may_change(self, caller: Caller, subscription: Subscription) -> bool:
+        """Tell whether the caller may change one that they see."""
+        return _changed_by(caller) in (None, subscription.owner)
 
 
 class WebhookDeliveries:

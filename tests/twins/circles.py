@@ -1,8 +1,8 @@
-"""CircleStore in memory."""
+"""CircleStore and StationTies in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -40,6 +40,18 @@ class MemoryCircles:
             holding: [*self._here(subject, holding), *self._on_its_site(subject, holding)] for holding in set(holdings)
         }
         return {holding: ties for holding, ties in found.items() if ties}
+
+    async def on_stations(self, station_ids: Collection[str]) -> dict[str, list[Tie]]:
+        sites = {name: station.site_id for name, station in self.database.stations.items()}
+        found = {
+            name: [
+                tie
+                for tie in self.ties()
+                if tie.holding in (Holding("station", name), Holding("site", sites.get(name) or ""))
+            ]
+            for name in set(station_ids)
+        }
+        return {name: ties for name, ties in found.items() if ties}
 
     async def offers_to(self, subject: str) -> list[Offer]:
         mine = [offer for offer in self._offers() if offer.subject == subject]

@@ -11,7 +11,7 @@ import msgspec
 
 from actors.errors import Changed, Conflict, NotFound, Unavailable
 from cluster.bus.outbox import WaitingEvent
-from cluster.store.deliveries import GRACE
+from cluster.store.deliveries import GRACE, NOT_ALLOWED
 from cluster.store.views import Page
 from cluster.webhooks.model import Claim, Delivery, DeliveryState, Health, Settled, Subscription
 from cluster.webhooks.ports import Sight
@@ -66,9 +66,15 @@ class MemorySubscriptions:
     async def add(self, subscription: Subscription, secret: bytes, most: int) -> None:
         """Keep a new one."""
         self._memory.reach()
-        mine = [one for one in self._memory.subscriptions.values() if one.owner == subscription.owner]
+        mine = [
+            one
+            for one in self._memory.subscriptions.values()
+            if one.owner == subscription.owner and one.id != subscription.id
+        ]
         if len(mine) >= most:
             raise Conflict(f"there are {most} webhook subscriptions already; remove one first")
+        for delivery in self._memory.of(subscription.id):
+            del self._memory.deliveries[delivery.id]
         self._memory.subscriptions[subscription.id] = subscription
         self._memory.secrets[subscription.id] = [secret]
         self._memory.health[subscription.id] = Health()
@@ -179,7 +185,8 @@ class MemoryDeliveryQueue:
                 self._memory.claims[name] = (worker, until)
                 rotating = subscription.rotating_until is not None and now < subscription.rotating_until
                 keys = tuple(self._memory.secrets[name][: 2 if rotating else 1])
-                in_order = tuple(sorted(oldest, key=lambda delivery: int(delivery.id)))
+                left = await self._still_seen(subscription, oldest)
+                in_order = tuple(sorted(left, key=lambda delivery: int(delivery.id)))
                 claims.append(Claim(worker, until, subscription, health, keys, in_order))
         return claims
 
@@ -235,7 +242,24 @@ class MemoryDeliveryQueue:
         here = station_id in wants.station_ids or self._memory.sites.get(station_id) in wants.site_ids
         if (wants.kinds and event.kind not in wants.kinds) or (placed and not here):
             return False
-        return subscription.whole_fleet or station_id in await self._sight.visible(subscription.owner, [station_id])
+        return await self._seen(subscription, event)
+
+    async def _seen(self, subscription: Subscription, event: WaitingEvent) -> bool:
+        owner, station_id = subscription.owner, event.station_id
+        if subscription.whole_fleet:
+            return owner not in await self._sight.dismissed([owner])
+        if not self._sight.tells(event.kind):
+            return False
+        since = (await self._sight.watchers([station_id])).get(station_id, {}).get(owner)
+        return since is not None and event.at >= since
+
+    async def _still_seen(self, subscription: Subscription, due: Sequence[Delivery]) -> list[Delivery]:
+        """Give up what the owner may not see any more; return the others."""
+        seen = [delivery for delivery in due if await self._seen(subscription, delivery.event)]
+        for delivery in due:
+            if delivery not in seen:
+                self._memory.update(delivery, state="dead", error=NOT_ALLOWED)
+        return seen
 
     def _deliver(self, subscription_id: str, event: WaitingEvent, now: datetime, expires_at: datetime) -> None:
         if all(delivery.event.event_id != event.event_id for delivery in self._memory.of(subscription_id)):

@@ -15,6 +15,7 @@ from cluster.sharing import CircleStore
 from cluster.store.charger_store import PostgresChargerStore
 from cluster.store.circles import PostgresCircles
 from cluster.store.fleet import PostgresFleet
+from cluster.webhooks.sight import StationTies
 from tests.twins.circles import MemoryCircles
 from tests.twins.store import MemoryDatabase, MemoryStore
 from tests.twins.vault import fixed_vault
@@ -27,8 +28,9 @@ DEPOT = Holding("site", "DEPOT")
 class World:
     """Circles, and who writes stations beside them."""
 
-    def __init__(self, circles: CircleStore, store: ChargerStore) -> None:
-        self.circles = circles
+    def __init__(self, circles: PostgresCircles | MemoryCircles, store: ChargerStore) -> None:
+        self.circles: CircleStore = circles
+        self.ties: StationTies = circles
         self._store = store
 
     async def add(self, *stations: Station) -> None:
@@ -112,6 +114,17 @@ async def test_what_bears_on_places_is_ones_own_and_who_owns_them(world: World) 
         DEPOT: {("bob", "co-owner", "site"), ("dan", "owner", "site")},
     }
     assert await world.circles.bearing("nobody", [Holding("station", "CP-3")]) == {}
+
+
+async def test_who_watches_stations_is_who_is_there_or_at_their_site(world: World) -> None:
+    await world.add(Station("CP-1", site_id="DEPOT"), Station("CP-2", site_id="DEPOT"), Station("CP-3"))
+    await world.put(HOME, tie("ann", "owner"), tie("bob"))
+    await world.put(DEPOT, tie("dan", "owner", DEPOT))
+    found = await world.ties.on_stations(["CP-1", "CP-2", "CP-3", "nowhere"])
+    assert {name: {one.subject for one in ties} for name, ties in found.items()} == {
+        "CP-1": {"ann", "bob", "dan"},
+        "CP-2": {"dan"},
+    }
 
 
 async def test_offers_are_found_by_person_the_oldest_first_and_by_code(world: World) -> None:

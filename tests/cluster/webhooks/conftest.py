@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -40,14 +40,28 @@ class Clock:
 
 
 class Known:
-    """Sight: who may see which stations."""
+    """Sight: who may see which stations since when, and who is not staff any more."""
 
     def __init__(self) -> None:
         self.stations: dict[str, set[str]] = {}
+        self.since = NOON - DAY
+        self.gone: set[str] = set()
+        self.for_staff: set[str] = set()
 
-    async def visible(self, owner: str, station_ids: Collection[str]) -> Collection[str]:
-        """Return those of the stations that the owner may see."""
-        return self.stations.get(owner, set()).intersection(station_ids)
+    async def watchers(self, station_ids: Collection[str]) -> Mapping[str, Mapping[str, datetime]]:
+        """Return who may see each of the stations."""
+        return {
+            station_id: {owner: self.since for owner, seen in self.stations.items() if station_id in seen}
+            for station_id in station_ids
+        }
+
+    def tells(self, kind: str) -> bool:
+        """Tell whether events of a type are for others than staff."""
+        return kind not in self.for_staff
+
+    async def dismissed(self, owners: Collection[str]) -> Collection[str]:
+        """Return those who may not see the fleet any more."""
+        return self.gone.intersection(owners)
 
 
 class MarkedBox:

@@ -1,7 +1,7 @@
 """The contract of SubscriptionStore, DeliveryLog and DeliveryQueue: of the tables and of their twins."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
@@ -124,6 +124,56 @@ async def test_who_is_not_staff_gets_events_of_stations_they_may_see_at_that_tim
     world.sight.stations = {}
     await world.happens(fact("D", "CP-1"))
     assert (await kinds(world, mine), await kinds(world, theirs)) == (["A"], ["B"])
+
+
+async def test_who_comes_later_is_not_told_what_was_before(world: World) -> None:
+    mine = await world.subscribe(owner="ann", whole_fleet=False)
+    world.sight.stations, world.sight.since = {"ann": {"CP-1"}}, NOON + timedelta(seconds=5)
+    await world.happens(fact("A", "CP-1", 4), fact("B", "CP-1", 5))
+    assert await kinds(world, mine) == ["B"]
+
+
+async def test_what_is_for_staff_nobody_else_is_told(world: World) -> None:
+    mine, theirs = await world.subscribe(owner="ann", whole_fleet=False), await world.subscribe(owner="ops")
+    world.sight.stations, world.sight.for_staff = {"ann": {"CP-1"}}, {"SecurityEvent"}
+    await world.happens(fact("SecurityEvent"), fact("TransactionEnded"))
+    assert await kinds(world, mine) == ["TransactionEnded"]
+    assert await kinds(world, theirs) == ["SecurityEvent", "TransactionEnded"]
+
+
+async def test_a_filter_of_somebody_who_is_not_staff_holds_for_what_he_may_see(world: World) -> None:
+    await world.locate("CP-2", "DEPOT")
+    of_site = await world.subscribe(Filter(site_ids=("DEPOT",)), owner="ann", whole_fleet=False)
+    of_foreign = await world.subscribe(Filter(station_ids=("CP-9",)), owner="ann", whole_fleet=False)
+    of_kind = await world.subscribe(Filter(kinds=("B",)), owner="ann", whole_fleet=False)
+    world.sight.stations = {"ann": {"CP-1", "CP-2"}}
+    await world.happens(fact("A", "CP-1"), fact("B", "CP-2"), fact("B", "CP-9"))
+    told = [[one.event.station_id for one in await world.all_of(made)] for made in (of_site, of_foreign, of_kind)]
+    assert told == [["CP-2"], [], ["CP-2"]]
+
+
+async def test_what_waits_when_a_relation_ends_is_not_sent_any_more(world: World) -> None:
+    mine = await world.subscribe(owner="ann", whole_fleet=False)
+    world.sight.stations = {"ann": {"CP-1", "CP-2"}}
+    await world.happens(fact("A", "CP-1"), fact("B", "CP-2"))
+    world.sight.stations = {"ann": {"CP-2"}}
+    assert [delivery.event.kind for delivery in (await only_claim(world)).deliveries] == ["B"]
+    (lost, _) = await world.all_of(mine)
+    assert (lost.state, lost.error) == ("dead", "not allowed any more")
+    await world.log.replay(mine.id, lost.id, NOON, NOON + DAY)
+    world.clock.go_on(seconds=90)
+    again = await only_claim(world)
+    assert "A" not in {delivery.event.kind for delivery in again.deliveries}, "nor by a replay"
+
+
+async def test_who_is_not_staff_any_more_is_told_nothing_of_the_fleet(world: World) -> None:
+    theirs, others = await world.subscribe(owner="ann"), await world.subscribe(owner="bob")
+    await world.happens(fact("A"))
+    world.sight.gone = {"ann"}
+    await world.happens(fact("B"))
+    claimed = {claim.subscription.id: [one.event.kind for one in claim.deliveries] for claim in await world.claim()}
+    assert claimed == {theirs.id: [], others.id: ["A", "B"]}
+    assert [(one.event.kind, one.state) for one in await world.all_of(theirs)] == [("A", "dead")]
 
 
 async def test_a_delivery_carries_the_event_whole(world: World) -> None:
@@ -396,13 +446,13 @@ async def test_an_expansion_that_is_cut_off_is_done_again_as_a_whole(engine: Asy
     world.sight.stations = {"ann": {"CP-1"}}
     await world.tell([fact()])
 
-    async def ends(owner: str, station_ids: object) -> list[str]:
+    async def ends(station_ids: object) -> dict[str, dict[str, datetime]]:
         raise KeyboardInterrupt
 
-    seeing, world.sight.visible = world.sight.visible, ends  # type: ignore[method-assign]
+    seeing, world.sight.watchers = world.sight.watchers, ends  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         await world.queue.expand(NOON, NOON + DAY, 10)
-    world.sight.visible = seeing  # type: ignore[method-assign]
+    world.sight.watchers = seeing  # type: ignore[method-assign]
     assert await world.all_of(made) == []
     assert await world.queue.expand(NOON, NOON + DAY, 10) == 1
     assert len(await world.all_of(made)) == 1

@@ -18,6 +18,7 @@ from tests.cluster.webhooks.conftest import DAY, World
 from tests.cluster.webhooks.test_stores import OK
 
 URL = "https://a.example/hook"
+IDS = (f"id-{number}" for number in itertools.count())
 RULES = UrlRules(AddressRules(["10.1.0.0/16"]), allow_http=False)
 
 
@@ -31,8 +32,7 @@ ADMIN, AUDITOR, OPERATOR = caller("root", "admin"), caller("eye", "auditor"), ca
 
 @pytest.fixture
 def webhooks(world: World) -> Webhooks:
-    ids = (f"id-{number}" for number in itertools.count())
-    return Webhooks(world.subscriptions, RULES, 3, timedelta(hours=24), world.clock, lambda: next(ids))
+    return Webhooks(world.subscriptions, RULES, 3, timedelta(hours=24), world.clock)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def deliveries(world: World) -> WebhookDeliveries:
 async def test_a_subscription_belongs_to_who_makes_it_and_its_secret_is_shown_once(
     world: World, webhooks: Webhooks
 ) -> None:
-    made, secret = await webhooks.create(ANN, URL, Filter(kinds=("B", "A", "A")))
+    made, secret = await webhooks.create(ANN, next(IDS), URL, Filter(kinds=("B", "A", "A")))
     assert (made.owner, made.whole_fleet, made.version, made.state) == ("ann", False, 1, "active")
     assert made.wants.kinds == ("A", "B")
     assert await webhooks.find(ANN, made.id) == made
@@ -53,15 +53,21 @@ async def test_a_subscription_belongs_to_who_makes_it_and_its_secret_is_shown_on
     assert claim.keys == (base64.b64decode(secret.removeprefix("whsec_")),)
 
 
+async def test_a_subscription_that_is_made_again_under_its_id_is_one(webhooks: Webhooks) -> None:
+    for _ in range(5):
+        made, _ = await webhooks.create(ANN, "again", URL, Filter())
+    assert (await webhooks.page(ANN)).items == [made]
+
+
 async def test_what_staff_subscribes_to_is_the_whole_fleet(webhooks: Webhooks) -> None:
-    assert (await webhooks.create(OPERATOR, URL, Filter())).subscription.whole_fleet
+    assert (await webhooks.create(OPERATOR, next(IDS), URL, Filter())).subscription.whole_fleet
 
 
 @pytest.mark.parametrize("who", [BOB, OPERATOR])
 async def test_a_foreign_subscription_does_not_exist(
     world: World, webhooks: Webhooks, deliveries: WebhookDeliveries, who: Caller
 ) -> None:
-    made, _ = await webhooks.create(ADMIN, URL, Filter())
+    made, _ = await webhooks.create(ADMIN, next(IDS), URL, Filter())
     await world.happens(fact())
     (delivery,) = await world.all_of(made)
     refused = [
@@ -83,7 +89,7 @@ async def test_a_foreign_subscription_does_not_exist(
 async def test_an_auditor_sees_everything_and_changes_nothing(
     world: World, webhooks: Webhooks, deliveries: WebhookDeliveries
 ) -> None:
-    made, _ = await webhooks.create(ANN, URL, Filter())
+    made, _ = await webhooks.create(ANN, next(IDS), URL, Filter())
     world.sight.stations = {"ann": {"CP-1"}}
     await world.happens(fact())
     assert [one.id for one in (await webhooks.page(AUDITOR)).items] == [made.id]
@@ -95,7 +101,7 @@ async def test_an_auditor_sees_everything_and_changes_nothing(
 
 
 async def test_an_admin_may_do_everything_for_others(webhooks: Webhooks) -> None:
-    made, _ = await webhooks.create(ANN, URL, Filter())
+    made, _ = await webhooks.create(ANN, next(IDS), URL, Filter())
     changed = await webhooks.change(ADMIN, made.id, 1, state="paused")
     assert (changed.owner, changed.state) == ("ann", "paused")
     await webhooks.remove(ADMIN, made.id)
@@ -104,7 +110,7 @@ async def test_an_admin_may_do_everything_for_others(webhooks: Webhooks) -> None
 
 
 async def test_a_change_counts_and_one_on_an_older_version_is_refused(world: World, webhooks: Webhooks) -> None:
-    made, _ = await webhooks.create(ANN, URL, Filter())
+    made, _ = await webhooks.create(ANN, next(IDS), URL, Filter())
     world.clock.go_on(hours=1)
     changed = await webhooks.change(ANN, made.id, 1, wants=Filter(station_ids=("CP-1",)))
     assert (changed.version, changed.url, changed.updated_at) == (2, URL, NOON + timedelta(hours=1))
@@ -114,7 +120,7 @@ async def test_a_change_counts_and_one_on_an_older_version_is_refused(world: Wor
 
 
 async def test_a_subscription_is_paused_and_resumed(webhooks: Webhooks) -> None:
-    made, _ = await webhooks.create(ANN, URL, Filter())
+    made, _ = await webhooks.create(ANN, next(IDS), URL, Filter())
     paused = await webhooks.change(ANN, made.id, 1, state="paused")
     assert (paused.state, paused.paused_because) == ("paused", "asked")
     resumed = await webhooks.change(ANN, made.id, 2, state="active")
@@ -122,7 +128,7 @@ async def test_a_subscription_is_paused_and_resumed(webhooks: Webhooks) -> None:
 
 
 async def test_a_rotated_secret_is_another_and_the_old_one_signs_for_a_day(world: World, webhooks: Webhooks) -> None:
-    made, first = await webhooks.create(ADMIN, URL, Filter())
+    made, first = await webhooks.create(ADMIN, next(IDS), URL, Filter())
     rotated, second = await webhooks.rotate(ADMIN, made.id)
     assert first != second
     assert (rotated.version, rotated.rotating_until) == (2, NOON + timedelta(hours=24))
@@ -133,16 +139,16 @@ async def test_a_rotated_secret_is_another_and_the_old_one_signs_for_a_day(world
 
 async def test_there_is_a_limit_for_each_owner(webhooks: Webhooks) -> None:
     for _ in range(3):
-        await webhooks.create(ANN, URL, Filter())
+        await webhooks.create(ANN, next(IDS), URL, Filter())
     with pytest.raises(Conflict):
-        await webhooks.create(ANN, URL, Filter())
-    await webhooks.create(BOB, URL, Filter())
+        await webhooks.create(ANN, next(IDS), URL, Filter())
+    await webhooks.create(BOB, next(IDS), URL, Filter())
 
 
 async def test_dead_letters_of_a_time_are_replayed(
     world: World, webhooks: Webhooks, deliveries: WebhookDeliveries
 ) -> None:
-    made, _ = await webhooks.create(ADMIN, URL, Filter())
+    made, _ = await webhooks.create(ADMIN, next(IDS), URL, Filter())
     await world.happens(*(fact(number=number) for number in range(3)))
     for one in await world.all_of(made):
         await world.queue.settle(Settled(one.id, 0, NOON, OK, Verdict("dead")))
@@ -201,4 +207,4 @@ async def test_other_urls_are_accepted(url: str) -> None:
 )
 async def test_a_filter_that_can_match_nothing_or_is_too_large_is_refused(webhooks: Webhooks, wants: Filter) -> None:
     with pytest.raises(BadRequest):
-        await webhooks.create(ANN, URL, wants)
+        await webhooks.create(ANN, next(IDS), URL, wants)
