@@ -86,12 +86,15 @@ class Finding(NamedTuple):
 
 
 class Verifier:
-    """Takes the entries in the order of their places, then the head; says what is wrong as soon as it shows."""
+    """Takes the entries in the order of their places, then the head; says what is wrong as soon as it shows.
 
-    def __init__(self, anchors: Sequence[Head] = ()) -> None:
+    It begins after a place that was checked before, at the beginning of the chain without one.
+    """
+
+    def __init__(self, anchors: Sequence[Head] = (), after: Head = EMPTY) -> None:
         self._anchors = {anchor.seq: anchor.hash for anchor in anchors if anchor != EMPTY}
         self._before = EMPTY
-        self._last = EMPTY
+        self._last = after
         self._blamed: int | None = None
         """The last place that a finding has named, which explains that the next one does not follow it."""
 

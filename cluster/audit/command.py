@@ -17,11 +17,10 @@ from typing import Final
 
 from actors.errors import BadRequest, NotFound
 from cluster.audit.chain import EMPTY, Head
-from cluster.audit.ports import AuditStore
-from cluster.audit.walk import export, verify
+from cluster.audit.ports import AuditChain
+from cluster.audit.walk import MAX_FINDINGS, export, verify
 from configs.settings import Settings
 
-MAX_FINDINGS: Final = 100
 _PROGRESS_EVERY_S: Final = 2.0
 
 
@@ -62,7 +61,7 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 @asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[AuditStore]:
+async def _store(settings: Settings) -> AsyncIterator[AuditChain]:
     from cluster.embedded import EmbeddedPostgres
     from cluster.store.audit import PostgresAudit
     from cluster.store.engine import make_engine
@@ -75,7 +74,7 @@ async def _store(settings: Settings) -> AsyncIterator[AuditStore]:
         await engine.dispose()
 
 
-async def _verify(store: AuditStore, anchors: list[Head]) -> int:
+async def _verify(store: AuditChain, anchors: list[Head]) -> int:
     progress, found = _Progress(await store.head() or EMPTY), 0
     async for finding in verify(store, anchors, progress):
         found += 1
@@ -102,7 +101,7 @@ class _Progress:
             print(f"{last.seq} of {self._head.seq} entries", file=sys.stderr, flush=True)
 
 
-async def _export(store: AuditStore, arguments: argparse.Namespace) -> int:
+async def _export(store: AuditChain, arguments: argparse.Namespace) -> int:
     lines = export(store, arguments.since, arguments.until)
     if arguments.output is None:
         async for line in lines:

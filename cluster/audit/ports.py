@@ -16,11 +16,8 @@ from cluster.audit.entry import Entry
 from cluster.store.views import Page
 
 
-class AuditStore(Protocol):
-    """Where the chain is kept; many processes append to one chain. All methods raise Unavailable."""
-
-    async def append(self, entries: Sequence[Entry]) -> int:
-        """Add entries to the chain in order, durably, but those whose id is in it already; return how many are new."""
+class AuditChain(Protocol):
+    """The chain as it is read from end to end. All methods raise Unavailable."""
 
     async def head(self) -> Head | None:
         """Return the head of the chain; None when it is lost."""
@@ -30,6 +27,13 @@ class AuditStore(Protocol):
 
     async def span(self, since: datetime | None, until: datetime | None) -> tuple[int, int]:
         """Return the first and last place with an entry of that time (`until` excluded); (1, 0) without any."""
+
+
+class AuditStore(AuditChain, Protocol):
+    """Where the chain is kept; many processes append to one chain. Raises Unavailable."""
+
+    async def append(self, entries: Sequence[Entry]) -> int:
+        """Add entries to the chain in order, durably, but those whose id is in it already; return how many are new."""
 
 
 class AuditFilter(msgspec.Struct, frozen=True):
@@ -46,7 +50,7 @@ class AuditFilter(msgspec.Struct, frozen=True):
 ANY: Final = AuditFilter()
 
 
-class AuditQueries(Protocol):
+class AuditQueries(AuditChain, Protocol):
     """What an auditor looks at. Raises Unavailable, and BadRequest for a bad cursor or value."""
 
     async def entries(

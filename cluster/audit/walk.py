@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from cluster.audit.chain import ChainedEntry, Finding, Head, Verifier
+from cluster.audit.chain import EMPTY, ChainedEntry, Finding, Head, Verifier
 from cluster.audit.entry import canonical
-from cluster.audit.ports import AuditStore
+from cluster.audit.ports import AuditChain
 
 PAGE: Final = 2000
+MAX_CHECKED: Final = 10_000
+"""Entries that one look at a stretch of the chain takes, to the next page."""
+MAX_FINDINGS: Final = 100
 _BEFORE_ALL: Final = -(2**63)
 """Below every place: what somebody has put before the first entry is found too."""
 
@@ -29,18 +32,23 @@ class Line(msgspec.Struct, frozen=True):
     entry: msgspec.Raw
 
 
+class Stretch(NamedTuple):
+    """A part of the chain that was checked: after which place, to which, and whether that is all there is."""
+
+    after: Head
+    last: Head
+    checked: int
+    findings: list[Finding]
+    complete: bool
+
+
 async def verify(
-    store: AuditStore, anchors: Sequence[Head] = (), progress: Callable[[Head], None] = lambda _: None
+    store: AuditChain, anchors: Sequence[Head] = (), progress: Callable[[Head], None] = lambda _: None
 ) -> AsyncIterator[Finding]:
     """Yield what is wrong with the chain; nothing when it is whole and holds all anchors. Raises Unavailable."""
     verifier, place = Verifier(anchors), _BEFORE_ALL
     while True:
-        links = await store.read(place, PAGE)
-        head = None
-        if not links:
-            head = await store.head()
-            if head is not None and head.seq > verifier.last.seq:  # removed, or appended since the page was read
-                links = await store.read(place, PAGE)
+        links, head = await _next(store, place, verifier.last.seq)
         if not links:
             break
         for link in links:
@@ -52,8 +60,34 @@ async def verify(
         yield finding
 
 
+async def check(store: AuditChain, after: Head = EMPTY) -> Stretch:
+    """Check the next MAX_CHECKED entries after a place; whoever has kept the last one goes on from there."""
+    verifier, findings, checked = Verifier(after=after), list[Finding](), 0
+    place = _BEFORE_ALL if after == EMPTY else after.seq
+    while checked < MAX_CHECKED and len(findings) < MAX_FINDINGS:
+        links, head = await _next(store, place, verifier.last.seq)
+        if not links:
+            findings += verifier.end(head)
+            return Stretch(after, verifier.last, checked, findings[:MAX_FINDINGS], complete=True)
+        for link in links:
+            findings += verifier.take(link)
+        place, checked = links[-1].seq, checked + len(links)
+    return Stretch(after, verifier.last, checked, findings[:MAX_FINDINGS], complete=False)
+
+
+async def _next(store: AuditChain, place: int, last: int) -> tuple[list[ChainedEntry], Head | None]:
+    """Return the next entries; once there are no more, none and the head."""
+    links = await store.read(place, PAGE)
+    if links:
+        return links, None
+    head = await store.head()
+    if head is not None and head.seq > last:  # removed, or appended since the page was read
+        links = await store.read(place, PAGE)
+    return links, head
+
+
 async def export(
-    store: AuditStore, since: datetime | None = None, until: datetime | None = None
+    store: AuditChain, since: datetime | None = None, until: datetime | None = None
 ) -> AsyncIterator[bytes]:
     """Yield entries of a time (`until` excluded) as lines of JSON, in the order of the chain. Raises Unavailable."""
     place, last = await store.span(since, until)
