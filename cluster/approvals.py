@@ -32,6 +32,16 @@ class MayNotDecide(CloudBayError):
     title = "May not decide"
 
 
+class ApprovalNeeded(Conflict):
+    """The deed needs an approval, and none is named; `wish` is what to ask for."""
+
+    title = "Approval needed"
+
+    def __init__(self, wish: Wish) -> None:
+        super().__init__("this needs the approval of another person: ask for it, then name it here")
+        self.wish = wish
+
+
 class ApprovalKind(NamedTuple):
     """A kind of deed: any of these roles may approve it, and how long a request and its approval are good."""
 
@@ -39,7 +49,11 @@ class ApprovalKind(NamedTuple):
     life: timedelta
 
 
-KINDS: Final[Mapping[str, ApprovalKind]] = {}
+ERASE_PERSON: Final = "person.erase"
+
+KINDS: Final[Mapping[str, ApprovalKind]] = {
+    ERASE_PERSON: ApprovalKind(frozenset({"admin"}), timedelta(days=7)),  # nothing brings a person back
+}
 """The deeds that need four eyes."""
 
 
@@ -49,7 +63,8 @@ class Wish(msgspec.Struct, frozen=True):
     kind: str
     target: str
     payload: dict[str, object]
-    reason: str
+    reason: str = ""
+    """Asked for, but no part of what is approved."""
 
 
 class Approval(msgspec.Struct, frozen=True):
@@ -130,11 +145,7 @@ def decided(
     approval: Approval, kind: ApprovalKind, caller: Caller, verdict: Verdict, remark: str | None, now: datetime
 ) -> Approval:
     """Return the request as another person has decided it. Raises MayNotDecide, Conflict."""
-    _person(caller)
-    if caller.subject == approval.requested_by:
-        raise MayNotDecide("nobody decides their own request")
-    if not caller.roles & kind.roles:
-        raise MayNotDecide(f"a request of this kind is decided by: {', '.join(sorted(kind.roles))}")
+    _decider(approval, kind, caller)
     if remark is not None and len(remark) > MAX_TEXT:
         raise BadRequest(f"remark may have {MAX_TEXT} characters")
     _in_state(approval, "open", now)
@@ -146,6 +157,14 @@ def decided(
         remark=remark,
         version=approval.version + 1,
     )
+
+
+def _decider(approval: Approval, kind: ApprovalKind, caller: Caller) -> None:
+    _person(caller)
+    if caller.subject == approval.requested_by:
+        raise MayNotDecide("nobody decides their own request")
+    if not caller.roles & kind.roles:
+        raise MayNotDecide(f"a request of this kind is decided by: {', '.join(sorted(kind.roles))}")
 
 
 def used(approval: Approval, caller: Caller, wish: Wish, now: datetime) -> Approval:
@@ -185,16 +204,20 @@ class Approvals:
         store: ApprovalStore,
         kinds: Mapping[str, ApprovalKind],
         clock: Callable[[], datetime],
-        new_id: Callable[[], str],
     ) -> None:
         self._store = store
         self._kinds = kinds
         self._clock = clock
-        self._new_id = new_id
 
-    async def ask(self, caller: Caller, wish: Wish) -> Approval:
-        """Ask for somebody's approval. Raises BadRequest, MayNotDecide."""
-        approval = asked(wish, self._kind(wish.kind), caller, self._clock(), self._new_id())
+    async def ask(self, caller: Caller, approval_id: str, wish: Wish, *, again: bool = False) -> Approval:
+        """Ask for somebody's approval; `again` tells that it may have been asked for before under this id.
+
+        Raises BadRequest, MayNotDecide.
+        """
+        approval = asked(wish, self._kind(wish.kind), caller, self._clock(), approval_id)
+        earlier = await self._store.get(approval_id) if again else None
+        if earlier is not None:
+            return earlier
         await self._store.add(approval)
         return approval
 
@@ -210,22 +233,42 @@ class Approvals:
         return found
 
     async def decide(
-        self, caller: Caller, approval_id: str, version: int, verdict: Verdict, remark: str | None = None
+        self, caller: Caller, approval_id: str, version: int | None, verdict: Verdict, remark: str | None = None
     ) -> Approval:
-        """Approve or reject the version that the caller has seen. Raises NotFound, MayNotDecide, Conflict, Changed."""
+        """Approve or reject the version that the caller has seen, None for whichever: what is asked never changes.
+
+        Raises NotFound, MayNotDecide, Conflict, Changed.
+        """
         seen = await self.get(approval_id)
-        if seen.version != version:
+        if version not in (None, seen.version):
             raise Changed("the request has changed since you looked")
         approval = decided(seen, self._kind(seen.kind), caller, verdict, remark, self._clock())
         if not await self._store.replace(approval):
             raise Changed("the request has changed since you looked")
         return approval
 
-    async def use(self, caller: Caller, approval_id: str, wish: Wish) -> Approval:
-        """Use an approval up, just before its deed is done: of many who try one may. Raises NotFound, Conflict.
+    def may_decide(self, caller: Caller, approval: Approval) -> bool:
+        """Tell whether the caller could approve or reject it now."""
+        kind = self._kinds.get(approval.kind)
+        if kind is None or approval.state_at(self._clock()) != "open":
+            return False
+        try:
+            _decider(approval, kind, caller)
+        except MayNotDecide:
+            return False
+        return True
 
-        A deed that fails afterwards needs a new approval.
+    def state(self, approval: Approval) -> State:
+        """Return the state of an approval now."""
+        return approval.state_at(self._clock())
+
+    async def use(self, caller: Caller, approval_id: str | None, wish: Wish) -> Approval:
+        """Use an approval up, just before its deed is done: of many who try one may.
+
+        A deed that fails afterwards needs a new approval. Raises ApprovalNeeded for None, NotFound, Conflict.
         """
+        if approval_id is None:
+            raise ApprovalNeeded(wish)
         for _ in range(_TRIES):  # each change takes it nearer to an end, so that one look after the last is enough
             approval = used(await self.get(approval_id), caller, wish, self._clock())
             if await self._store.replace(approval):

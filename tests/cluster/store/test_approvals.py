@@ -18,6 +18,7 @@ from cluster.approvals import (
     Approval,
     ApprovalFilter,
     ApprovalKind,
+    ApprovalNeeded,
     Approvals,
     ApprovalStore,
     MayNotDecide,
@@ -45,17 +46,23 @@ ANN, BOB, EVE = person("ann", "firmware"), person("bob", "firmware"), person("ev
 KEY = Caller("key:7", "https://id.example", frozenset({"admin"}), scopes=frozenset({"all"}))
 
 
+numbers = count(1)
+
+
+def new_id() -> str:
+    return f"approval-{next(numbers)}"
+
+
 class Desk(Approvals):
     """Approvals with a clock to turn."""
 
     def __init__(self, store: ApprovalStore) -> None:
-        numbers = count(1)
         self.now = NOON
         self.store = store
-        super().__init__(store, KINDS, lambda: self.now, lambda: f"approval-{next(numbers)}")
+        super().__init__(store, KINDS, lambda: self.now)
 
     async def approved(self) -> Approval:
-        asked = await self.ask(ANN, WISH)
+        asked = await self.ask(ANN, new_id(), WISH)
         return await self.decide(BOB, asked.id, asked.version, "approved")
 
 
@@ -65,8 +72,30 @@ def desk(request: pytest.FixtureRequest) -> Desk:
     return Desk(PostgresApprovals(request.getfixturevalue("engine")) if postgresql else MemoryApprovals())
 
 
+async def test_a_deed_that_names_no_approval_is_told_what_to_ask_for(desk: Desk) -> None:
+    with pytest.raises(ApprovalNeeded) as needed:
+        await desk.use(ANN, None, WISH)
+    assert needed.value.wish == WISH
+
+
+async def test_what_is_asked_again_under_its_id_is_asked_once(desk: Desk) -> None:
+    first = await desk.ask(ANN, "again", WISH, again=True)
+    assert await desk.ask(ANN, "again", WISH, again=True) == first
+    assert (await desk.list()).items == [first]
+
+
+async def test_who_could_decide_is_told(desk: Desk) -> None:
+    asked = await desk.ask(ANN, new_id(), WISH)
+    assert [desk.may_decide(who, asked) for who in (ANN, BOB, EVE, KEY)] == [False, True, False, False]
+    decided = await desk.decide(BOB, asked.id, None, "rejected")
+    assert not desk.may_decide(BOB, decided)
+    expired = await desk.ask(ANN, new_id(), WISH)
+    desk.now += LIFE
+    assert not desk.may_decide(BOB, expired)
+
+
 async def test_one_asks_another_approves_and_it_is_done_once(desk: Desk) -> None:
-    asked = await desk.ask(ANN, WISH)
+    asked = await desk.ask(ANN, new_id(), WISH)
     assert (asked.state, asked.requested_by, asked.expires_at, asked.version) == ("open", "ann", NOON + LIFE, 1)
     desk.now += timedelta(minutes=1)
     approved = await desk.decide(BOB, asked.id, 1, "approved", "looks right")
@@ -85,7 +114,7 @@ async def test_one_asks_another_approves_and_it_is_done_once(desk: Desk) -> None
 
 
 async def test_nobody_decides_their_own_request(desk: Desk) -> None:
-    asked = await desk.ask(ANN, WISH)
+    asked = await desk.ask(ANN, new_id(), WISH)
     for verdict in ("approved", "rejected"):
         with pytest.raises(MayNotDecide, match="own"):
             await desk.decide(ANN, asked.id, 1, verdict)
@@ -93,31 +122,31 @@ async def test_nobody_decides_their_own_request(desk: Desk) -> None:
 
 
 async def test_who_logs_in_elsewhere_is_still_the_same_person(desk: Desk) -> None:
-    asked = await desk.ask(ANN, WISH)
+    asked = await desk.ask(ANN, new_id(), WISH)
     elsewhere = msgspec.structs.replace(ANN, issuer="https://other.example", session_id="2")
     with pytest.raises(MayNotDecide, match="own"):
         await desk.decide(elsewhere, asked.id, 1, "approved")
 
 
 async def test_only_a_role_of_the_kind_decides(desk: Desk) -> None:
-    asked = await desk.ask(ANN, WISH)
+    asked = await desk.ask(ANN, new_id(), WISH)
     with pytest.raises(MayNotDecide, match="admin, firmware"):
         await desk.decide(EVE, asked.id, 1, "rejected")
-    erase = await desk.ask(EVE, msgspec.structs.replace(WISH, kind="person.erase"))
+    erase = await desk.ask(EVE, new_id(), msgspec.structs.replace(WISH, kind="person.erase"))
     with pytest.raises(MayNotDecide, match="admin"):
         await desk.decide(BOB, erase.id, 1, "approved")
 
 
 async def test_a_machine_neither_asks_nor_decides(desk: Desk) -> None:
     with pytest.raises(MayNotDecide, match="people"):
-        await desk.ask(KEY, WISH)
-    asked = await desk.ask(ANN, WISH)
+        await desk.ask(KEY, new_id(), WISH)
+    asked = await desk.ask(ANN, new_id(), WISH)
     with pytest.raises(MayNotDecide, match="people"):
         await desk.decide(KEY, asked.id, 1, "approved")
 
 
 async def test_what_was_rejected_is_over(desk: Desk) -> None:
-    asked = await desk.ask(ANN, WISH)
+    asked = await desk.ask(ANN, new_id(), WISH)
     rejected = await desk.decide(BOB, asked.id, 1, "rejected", "not on a Friday")
     assert rejected.state == "rejected"
     with pytest.raises(Conflict, match="rejected"):
@@ -127,14 +156,14 @@ async def test_what_was_rejected_is_over(desk: Desk) -> None:
 
 
 async def test_what_nobody_approved_cannot_be_used(desk: Desk) -> None:
-    asked = await desk.ask(ANN, WISH)
+    asked = await desk.ask(ANN, new_id(), WISH)
     with pytest.raises(Conflict, match="open"):
         await desk.use(ANN, asked.id, WISH)
 
 
 @pytest.mark.parametrize("decide", [False, True])
 async def test_a_request_and_its_approval_expire(desk: Desk, decide: bool) -> None:
-    asked = await desk.approved() if decide else await desk.ask(ANN, WISH)
+    asked = await desk.approved() if decide else await desk.ask(ANN, new_id(), WISH)
     desk.now = asked.expires_at
     assert (await desk.get(asked.id)).state_at(desk.now) == "expired"
     with pytest.raises(Conflict, match="expired"):
@@ -168,7 +197,7 @@ async def test_an_approval_is_good_for_nothing_else(desk: Desk, other: dict[str,
 
 
 async def test_of_two_who_decide_at_once_the_later_learns_that_it_changed(desk: Desk) -> None:
-    asked = await desk.ask(ANN, WISH)
+    asked = await desk.ask(ANN, new_id(), WISH)
     verdicts = [desk.decide(person(name, "admin"), asked.id, 1, "rejected") for name in ("bob", "dan", "fay")]
     outcomes = await asyncio.gather(*verdicts, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes if not isinstance(outcome, Approval)] == [Changed, Changed]
@@ -186,8 +215,8 @@ async def test_of_many_who_use_it_at_once_one_may(desk: Desk) -> None:
 async def test_lists_by_state_kind_target_and_person_in_pages(desk: Desk) -> None:
     approved = await desk.approved()
     desk.now += timedelta(hours=1)
-    erase = await desk.ask(BOB, Wish("person.erase", "person/9", {}, "asked to"))
-    later = await desk.ask(ANN, WISH)
+    erase = await desk.ask(BOB, new_id(), Wish("person.erase", "person/9", {}, "asked to"))
+    later = await desk.ask(ANN, new_id(), WISH)
 
     async def listed(wanted: ApprovalFilter) -> list[str]:
         return [one.id for one in (await desk.list(wanted)).items]
@@ -220,7 +249,7 @@ async def test_lists_by_state_kind_target_and_person_in_pages(desk: Desk) -> Non
 )
 async def test_a_wish_that_cannot_be_kept_is_refused(desk: Desk, other: dict[str, object]) -> None:
     with pytest.raises(BadRequest):
-        await desk.ask(ANN, msgspec.structs.replace(WISH, **other))
+        await desk.ask(ANN, new_id(), msgspec.structs.replace(WISH, **other))
     assert (await desk.list()).items == []
 
 
@@ -246,7 +275,7 @@ async def test_whatever_is_tried_it_is_used_once_at_most_and_only_after_another_
     steps: list[tuple[str, Caller, Verdict]],
 ) -> None:
     desk = Desk(MemoryApprovals())
-    asked = await desk.ask(ANN, WISH)
+    asked = await desk.ask(ANN, new_id(), WISH)
     uses = 0
     for step, caller, verdict in steps:
         seen = await desk.get(asked.id)
