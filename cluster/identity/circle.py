@@ -1,18 +1,22 @@
 """The people of a station or site: its owner, co-owners and guests, and who is invited; how one joins and leaves.
 
 An offer holds as long as who made it could make it again, and joins nobody who has not accepted it. When a holding gets
-another owner, everybody goes whom the last one has let in. Must not know: where circles are kept, HTTP.
+another owner, everybody goes whom the last one has let in, unless he is erased. Must not know: where circles are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from actors.errors import BadRequest, Conflict, NotFound
 from cluster.identity.relation import Holding, Relation, Terms, Tie, check_terms, may_give
+
+ERASED: Final = "erased"
+"""Stands for a person who is erased."""
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -138,6 +142,27 @@ class Circle(msgspec.Struct):
             raise NotFound(f"nobody owns {self.holding.name}")
         self._begin_anew()
 
+    def forget(self, subject: str, now: datetime) -> None:
+        """Let somebody go who is erased, and name him nowhere; what belongs to others stays.
+
+        A holding that was his goes to the co-owner who has been there the longest, of those whose relation has no end;
+        without any it is nobody's, as if staff had taken it. Claim codes that he has made as staff stay good.
+        """
+        tie = self.ties.pop(subject, None)
+        self._drop(lambda offer: subject == offer.subject or (subject == offer.offered_by and not offer.claim))
+        if tie is not None and tie.relation == "owner":
+            heir = min((other for other in self.ties.values() if _may_inherit(other, now)), key=_since, default=None)
+            if heir is None:
+                self._begin_anew()
+            else:
+                self.ties[heir.subject] = msgspec.structs.replace(heir, relation="owner", terms=Terms())
+        for name, other in self.ties.items():
+            if other.granted_by == subject:
+                self.ties[name] = msgspec.structs.replace(other, granted_by=ERASED)
+        for offer_id, offer in self.offers.items():
+            if offer.offered_by == subject:
+                self.offers[offer_id] = msgspec.structs.replace(offer, offered_by=ERASED)
+
     def tidy(self, now: datetime) -> None:
         """Forget offers that can no longer be accepted."""
         self._drop(lambda offer: not offer.is_open(now))
@@ -171,3 +196,11 @@ class Circle(msgspec.Struct):
     def _drop(self, gone: Callable[[Offer], bool]) -> None:
         for offer in [offer for offer in self.offers.values() if gone(offer)]:
             del self.offers[offer.id]
+
+
+def _may_inherit(tie: Tie, now: datetime) -> bool:
+    return tie.relation == "co-owner" and tie.terms.valid_until is None and tie.in_force(now)
+
+
+def _since(tie: Tie) -> tuple[datetime, str]:
+    return tie.granted_at, tie.subject

@@ -15,6 +15,8 @@ from cluster.identity.caller import Caller
 from cluster.identity.claims import Identity
 from cluster.identity.errors import BadToken
 from cluster.identity.machine_keys import PREFIX
+from cluster.identity.people import AccountClosed
+from cluster.identity.sessions import RecentlyEnded
 from configs.fields import ApiName
 
 _MAX_CHARS: Final = 16 * 1024
@@ -49,13 +51,20 @@ class Callers:
     """CallerDirectory of one API: keys of machines, tokens of our own issuers by `iss`, then of outside ones."""
 
     def __init__(
-        self, api: ApiName, keys: Reader, own: dict[str, Reader], outside: OutsideTokens, people: KnownPeople
+        self,
+        api: ApiName,
+        keys: Reader,
+        own: dict[str, Reader],
+        outside: OutsideTokens,
+        people: KnownPeople,
+        ended: RecentlyEnded,
     ) -> None:
         self._api = api
         self._keys = keys
         self._own = own
         self._outside = outside
         self._people = people
+        self._ended = ended
 
     async def identify(self, token: str) -> Caller:
         """Return who a bearer token speaks for. Raises an error with status 401, and Unavailable."""
@@ -69,6 +78,8 @@ class Callers:
             name = f"client:{known.issuer}:{known.subject}"
             return Caller(name, known.issuer, known.roles, known.scopes)
         person = await self._people.seen(known.issuer, known.subject, known.name, known.email)
+        if self._ended.has(person):
+            raise AccountClosed("this account was erased")
         return Caller(person, known.issuer, known.roles, None, known.logged_in_at, known.session_id)
 
 

@@ -216,6 +216,8 @@ class People:
         user = await self._users.seen(
             User(self._new_id(), issuer, subject, None, email, name, frozenset(), "active", now)
         )
+        if user.status == "erased":
+            raise AccountClosed("this account was erased; a new one can be opened some days later")
         if user.status != "active":
             raise AccountClosed("this account is closed; an admin can open it again")
         if len(self._known) >= _MAX_KNOWN:

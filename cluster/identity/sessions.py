@@ -61,7 +61,7 @@ class EndedQuery(Protocol):
     """What has been taken back lately. Raises Unavailable."""
 
     async def ended_since(self, at: datetime) -> frozenset[str]:
-        """Return the ids of the sessions and grants that were ended since."""
+        """Return the ids of the sessions and grants that were ended since, and of the people who were erased."""
 
 
 class Sessions:
@@ -140,7 +140,7 @@ class RecentlyEnded:
         self._ids: frozenset[str] = frozenset()
 
     def has(self, ended_id: str | None) -> bool:
-        """Tell whether a session or grant was ended lately."""
+        """Tell whether a session or grant was ended lately, or a person erased."""
         return ended_id in self._ids
 
     async def look(self) -> None:

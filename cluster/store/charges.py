@@ -29,7 +29,7 @@ _MINE: Final = Order([relations.c.kind, relations.c.name], (str, str))
 _STATIONS: Final = Order([stations.c.station_id], (str,))
 _STATE: Final = frozenset({"subject", "power_w", "soc_percent"})
 _COLUMNS: Final = [transactions.c[name] for name in Charge.__struct_fields__ if name not in _STATE]
-_START_WAIT: Final = timedelta(minutes=5)
+START_WAIT: Final = timedelta(minutes=5)
 """How long a start that was asked for may take to become a transaction."""
 
 _decode_tie = msgspec.json.Decoder(Tie).decode
@@ -102,7 +102,7 @@ class PostgresCharges:
             commands.c.action == "RequestStartTransaction",
             commands.c.status.in_(["queued", "sent", "accepted"]),
             commands.c.transaction.is_(None),
-            commands.c.created_at >= max(since, now - _START_WAIT),
+            commands.c.created_at >= max(since, now - START_WAIT),
             _at(commands.c.station_id, holding),
         )
         (row,) = await self._reader.all(made.add_columns(asked.scalar_subquery().label("asked")))

@@ -55,8 +55,12 @@ def sealed_holder(vault: Vault, transaction: ChargingTransaction) -> bytes | Non
     """Return the holder of a transaction as it is stored; None while nobody is known."""
     if transaction.id_token is None and transaction.start_key is None:
         return None
-    holder = Holder(transaction.id_token, transaction.start_key)
-    return vault.seal(_encode(holder), place(HOLDER, transaction.id))
+    return seal_holder(vault, transaction.id, Holder(transaction.id_token, transaction.start_key))
+
+
+def seal_holder(vault: Vault, transaction_id: str, holder: Holder) -> bytes:
+    """Return a holder as it is stored."""
+    return vault.seal(_encode(holder), place(HOLDER, transaction_id))
 
 
 def opened_holder(vault: Vault, transaction_id: str, sealed: bytes | None) -> Holder:

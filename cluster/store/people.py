@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, Select, func, select, text, update
+from sqlalchemy import Row, Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -20,7 +20,7 @@ from cluster.store.engine import reachable
 from cluster.store.paging import Order
 from cluster.store.reader import Reader, is_uuid
 from cluster.store.sessions import end_sessions
-from cluster.store.tables.people import users
+from cluster.store.tables.people import grants, sessions, users
 from cluster.store.views import Page
 from cluster.vault.vault import Vault, place
 
@@ -29,6 +29,9 @@ _SEALED: Final = ("login", "email", "name")
 _ORDER: Final = Order([users.c.created_at, users.c.id], (datetime, str))
 _ADMINS_LOCK: Final = 0x636261646D696E
 """Two admins who take each other's role away at the same time must not both succeed."""
+
+_SOME_ADMINS: Final = 2
+"""Enough to tell whether there is another one."""
 
 _USER: Final[list[Any]] = [users.c[name] for name in User.__struct_fields__]
 _CREDENTIAL: Final[list[Any]] = [
@@ -65,6 +68,8 @@ class PostgresUsers:
             if change.ends_sessions:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADMINS_LOCK})
             before = await self._locked(connection, user_id)
+            if before.status == "erased":
+                raise Conflict("this person is erased")
             if version is not None and version != before.version:
                 raise Changed("the person was changed by somebody else meanwhile")
             values = self._changes(user_id, change) | {"version": before.version + 1}
@@ -90,7 +95,7 @@ class PostgresUsers:
     async def seen(self, newcomer: User) -> User:
         """Return who has this issuer and subject, brought up to date; else add the newcomer."""
         same = (users.c.issuer == newcomer.issuer) & (users.c.subject == newcomer.subject)
-        row = await self._reader.one(select(*_USER).where(same))
+        row = await self._reader.one(select(*_USER).where(same)) or await self._erased(newcomer)
         if row is None:
             made = insert(users).values(self._values(newcomer) | {"must_change_password": False})
             async with reachable(), self._engine.begin() as connection:
@@ -105,6 +110,12 @@ class PostgresUsers:
         async with reachable(), self._engine.begin() as connection:
             await connection.execute(update(users).where(users.c.id == known.id).values(values))
         return msgspec.structs.replace(known, name=newcomer.name, email=newcomer.email)
+
+    async def _erased(self, newcomer: User) -> Row[Any] | None:
+        """Return the trace of who was erased lately: tokens of theirs from before do not open an account anew."""
+        former = _former(self._vault, newcomer.issuer, newcomer.subject)
+        same = (users.c.issuer == newcomer.issuer) & (users.c.subject == former)
+        return await self._reader.one(select(*_USER).where(same))
 
     async def _locked(self, connection: AsyncConnection, user_id: str) -> User:
         query = select(*_USER).where(users.c.id == user_id).with_for_update()
@@ -204,3 +215,40 @@ async def _any_admin(connection: AsyncConnection) -> bool:
         .where(users.c.issuer == LOCAL_ISSUER, users.c.status == "active", users.c.roles.contains(["admin"]))
     )
     return bool(await connection.scalar(admins))
+
+
+async def is_last_admin(connection: AsyncConnection, user_id: str) -> bool:
+    """Tell whether nobody else is an admin who logs in here; it stays so until the end of this transaction."""
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADMINS_LOCK})
+    query = select(users.c.id).where(
+        users.c.issuer == LOCAL_ISSUER, users.c.status == "active", users.c.roles.contains(["admin"])
+    )
+    return set(await connection.scalars(query.limit(_SOME_ADMINS))) == {user_id}
+
+
+async def close_account(connection: AsyncConnection, vault: Vault, user_id: str, now: datetime) -> None:
+    """Leave an id of a person that nobody can use any more, inside somebody's transaction.
+
+    It stays, with sessions that have ended and a hash of the name that an outside issuer gives the person, until no
+    token from before can be good any longer (`PostgresRetention`).
+    """
+    known = select(users.c.issuer, users.c.subject).where(users.c.id == user_id, users.c.status != "erased")
+    row = (await connection.execute(known.with_for_update())).first()
+    if row is None:
+        return
+    emptied = dict.fromkeys(
+        ("login_key", "login", "email", "name", "last_login_at", "password_hash", "password_expires_at")
+    )
+    named = row.subject if row.issuer == LOCAL_ISSUER else _former(vault, row.issuer, row.subject)
+    left: dict[str, Any] = {"subject": named, "roles": [], "status": "erased", "erased_at": now}
+    left |= {"must_change_password": False, "version": users.c.version + 1}
+    closed = update(users).where(users.c.id == user_id).values(**emptied, **left)
+    await connection.execute(closed)
+    await end_sessions(connection, user_id, now)
+    traces = update(sessions).where(sessions.c.user_id == user_id)
+    await connection.execute(traces.values(address=None, user_agent=None))
+    await connection.execute(delete(grants).where(grants.c.user_id == user_id))
+
+
+def _former(vault: Vault, issuer: str, subject: str) -> str:
+    return vault.lookup(f"{issuer} {subject}", "users.subject").hex()

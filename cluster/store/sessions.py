@@ -17,7 +17,7 @@ from cluster.identity.sessions import Session
 from cluster.store.engine import reachable
 from cluster.store.paging import Order
 from cluster.store.reader import Reader, is_uuid
-from cluster.store.tables.people import attempts, grant_secrets, grants, sessions
+from cluster.store.tables.people import attempts, grant_secrets, grants, sessions, users
 from cluster.store.views import Page
 from cluster.vault.vault import Vault, place
 
@@ -72,11 +72,12 @@ class PostgresSessions:
         return await self._reader.page(query, _ORDER, cursor, limit, self._session)
 
     async def ended_since(self, at: datetime) -> frozenset[str]:
-        """Return the ids of the sessions and grants that were ended since."""
+        """Return the ids of the sessions and grants that were ended since, and of the people who were erased."""
         ended = select(sessions.c.id).where(sessions.c.ended_at >= at)
         revoked = select(grants.c.id).where(grants.c.revoked_at >= at)
+        erased = select(users.c.id).where(users.c.erased_at >= at)
         async with reachable(), self._engine.connect() as connection:
-            return frozenset((await connection.execute(union(ended, revoked))).scalars())
+            return frozenset((await connection.execute(union(ended, revoked, erased))).scalars())
 
     def _session(self, row: Row[Any]) -> Session:
         values = {name: row._mapping[name] for name in Session.__struct_fields__}
@@ -105,9 +106,10 @@ class PostgresRetention:
         self._engine = engine
 
     async def forget(self, before: datetime) -> int:
-        """Delete sessions over, secrets expired and attempts counted before; return how many rows."""
+        """Delete traces of who was erased, sessions over, secrets expired, attempts counted; return how many rows."""
         over = or_(sessions.c.expires_at < before, sessions.c.ended_at < before)
         deletions = (
+            delete(users).where(users.c.erased_at < before),
             delete(sessions).where(over),
             delete(grant_secrets).where(grant_secrets.c.expires_at < before),
             delete(attempts).where(attempts.c.at < before),

@@ -46,6 +46,9 @@ class MemoryIdentity:
         self.revoked: dict[str, datetime] = {}
         self.secrets: dict[bytes, tuple[str, Link, datetime | None]] = {}
         self.machine_keys: dict[str, MachineKey] = {}
+        self.erased: dict[str, datetime] = {}
+        self.former: dict[tuple[str, str], str] = {}
+        """People of outside issuers who are erased, by what they were called there."""
 
     def end(self, user_id: str, at: datetime, only: str | None = None, but: str | None = None) -> int:
         """End sessions of a person."""
@@ -56,6 +59,29 @@ class MemoryIdentity:
                 self.sessions[session_id] = replace(session, ended_at=at), secret
                 count += 1
         return count
+
+    def erase(self, user_id: str, at: datetime) -> None:
+        """Leave nothing of a person but an id, and their sessions ended."""
+        for key in self.machine_keys.values():
+            if key.created_by == user_id:
+                self.machine_keys[key.id] = replace(key, created_by="erased")
+        user = self.users.get(user_id)
+        if user is None or user.status == "erased":
+            return
+        if user.issuer != LOCAL_ISSUER:
+            self.former[user.issuer, user.subject] = user_id
+        self.users[user_id] = replace(
+            user, subject=user_id, login=None, email=None, name=None, last_login_at=None, roles=frozenset(),
+            status="erased", version=user.version + 1,
+        )  # fmt: skip
+        self.erased[user_id] = at
+        self.credentials.pop(user_id, None)
+        self.end(user_id, at)
+        for session_id, (session, secret) in self.sessions.items():
+            if session.user_id == user_id:
+                self.sessions[session_id] = replace(session, address=None, user_agent=None), secret
+        for grant_id in [grant.id for grant in self.grants.values() if grant.user_id == user_id]:
+            del self.grants[grant_id]
 
 
 class MemoryUsers:
@@ -77,6 +103,8 @@ class MemoryUsers:
 
     async def change(self, user_id: str, change: UserChange, now: datetime, version: int | None = None) -> User:
         before = await self.find(user_id)
+        if before.status == "erased":
+            raise Conflict("this person is erased")
         if version not in (None, before.version):
             raise Changed("the person was changed by somebody else meanwhile")
         given = {key: value for key, value in msgspec.structs.asdict(change).items() if value is not msgspec.UNSET}
@@ -98,6 +126,8 @@ class MemoryUsers:
 
     async def seen(self, newcomer: User) -> User:
         same = (newcomer.issuer, newcomer.subject)
+        if same in self._tables.former:
+            return self._tables.users[self._tables.former[same]]
         known = next((u for u in self._tables.users.values() if (u.issuer, u.subject) == same), newcomer)
         if known.status == "active":
             known = replace(known, name=newcomer.name, email=newcomer.email)
@@ -119,7 +149,8 @@ class MemoryCredentials:
         user = self._tables.users.get(user_id)
         if user is None or user.issuer != LOCAL_ISSUER:
             return None
-        return replace(self._tables.credentials[user_id], status=user.status)
+        nothing = Credential(user_id, None, must_change=False, expires_at=None)
+        return replace(self._tables.credentials.get(user_id, nothing), status=user.status)
 
     async def put(self, credential: Credential, now: datetime, replaces: str | None, keep_session: str | None) -> bool:
         before = self._tables.credentials.get(credential.user_id)
@@ -168,6 +199,7 @@ class MemorySessions:
     async def ended_since(self, at: datetime) -> frozenset[str]:
         sessions = (session for session, _ in self._tables.sessions.values())
         ended = {session.id for session in sessions if session.ended_at and session.ended_at >= at}
+        ended |= {user_id for user_id, when in self._tables.erased.items() if when >= at}
         return frozenset(ended | {grant_id for grant_id, when in self._tables.revoked.items() if when >= at})
 
 

@@ -41,10 +41,13 @@ users = Table(
     Column("password_hash", Text),  # argon2id
     Column("must_change_password", Boolean, nullable=False),
     Column("password_expires_at", Time),  # of a one-time password
+    Column("erased_at", Time),
     UniqueConstraint("issuer", "subject"),
 )
 # Lists, the first known first.
 Index("users_created_at", users.c.created_at, users.c.id)
+# Who was erased lately, and what may be forgotten.
+Index("users_erased_at", users.c.erased_at, postgresql_where=users.c.erased_at.is_not(None))
 
 sessions = Table(
     "sessions",

@@ -250,6 +250,21 @@ class AnythingPeopleDo(RuleBasedStateMachine):
         self.attempt(lambda: self.circle.remove(who, mine), by)
         assert relation_of(self.circle, who) == there or (there is not None and may_give(mine, there))
 
+    @rule(who=PEOPLE)
+    def is_erased(self, who: str) -> None:
+        others = set(self.circle.ties) - {who}
+        owned, had_heir = (
+            self.circle.owner,
+            any(tie.relation == "co-owner" and tie.in_force(self.now) for tie in self.circle.ties.values()),
+        )
+        self.circle.forget(who, self.now)
+        assert who not in msgspec.json.encode(self.circle).decode().split('"')
+        if owned is not None and owned.subject == who:
+            assert set(self.circle.ties) == (others if had_heir else set())
+            assert (self.circle.owner is not None) == had_heir
+        else:
+            assert (set(self.circle.ties), self.circle.owner is None) == (others, owned is None)
+
     @rule(hours=st.integers(1, 48))
     def time_passes(self, hours: int) -> None:
         self.now += timedelta(hours=hours)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
@@ -10,7 +12,11 @@ from cluster.identity.caller import Caller
 from cluster.identity.claims import Identity
 from cluster.identity.directory import Callers
 from cluster.identity.errors import BadToken
+from cluster.identity.people import AccountClosed
+from cluster.identity.sessions import RecentlyEnded
 from configs.fields import ApiName
+
+NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
 class Says:
@@ -44,10 +50,20 @@ ANN = Identity("https://id.example", "ann", roles=frozenset({"auditor"}), sessio
 ROBOT = Identity("https://id.example", "robot", scopes=frozenset({"stations:read"}), is_machine=True)
 
 
-def callers(identity: Identity = ANN) -> tuple[Callers, Outside]:
-    outside = Outside(identity)
+class Erased:
+    """Tells of people that they were erased."""
+
+    def __init__(self, *people: str) -> None:
+        self._people = frozenset(people)
+
+    async def ended_since(self, at: datetime) -> frozenset[str]:
+        return self._people
+
+
+def callers(identity: Identity = ANN, ended: RecentlyEnded | None = None) -> tuple[Callers, Outside]:
+    outside, ended = Outside(identity), ended or RecentlyEnded(Erased(), 60, 1, lambda: NOON)
     own = {"cloudbay": Says("operator"), "http://us": Says("our issuer")}
-    return Callers("admin", Says("key"), dict(own), outside, People()), outside
+    return Callers("admin", Says("key"), dict(own), outside, People(), ended), outside
 
 
 def token(issuer: str) -> str:
@@ -71,6 +87,15 @@ async def test_a_person_of_an_outside_issuer_has_an_id_of_the_platform() -> None
         "person of https://id.example: ann", "https://id.example", frozenset({"auditor"}), session_id="s-1"
     )
     assert outside.asked == ["admin"]
+
+
+async def test_a_person_who_was_erased_is_not_called_so_any_more() -> None:
+    ended = RecentlyEnded(Erased("person of https://id.example: ann"), 60, 1, lambda: NOON)
+    directory, _ = callers(ended=ended)
+    await directory.identify(token("https://id.example"))
+    await ended.look()
+    with pytest.raises(AccountClosed, match="erased"):
+        await directory.identify(token("https://id.example"))
 
 
 async def test_a_machine_of_an_outside_issuer_is_limited_to_its_scopes() -> None:
