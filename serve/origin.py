@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from typing import Final
 
 from starlette.requests import Request
+
+_KEPT_BITS: Final[Mapping[int, int]] = {4: 24, 6: 48}
 
 
 def address_of(request: Request) -> str:
@@ -14,6 +18,15 @@ def address_of(request: Request) -> str:
     if forwarded and _is_loopback(peer):
         return forwarded[-1].rpartition(",")[2].strip()
     return peer
+
+
+def network_of(address: str) -> str | None:
+    """Return the network that an address is in, too large to know a person by; None for what is no address."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return str(ipaddress.ip_network((found.packed, _KEPT_BITS[found.version]), strict=False))
 
 
 def _is_loopback(address: str) -> bool:

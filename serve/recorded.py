@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.errors import CloudBayError
 from cluster.audit.entry import Origin, Outcome, Target, make_entry
+from cluster.identity.caller import Caller
 from cluster.services import ApiServices
-from serve.origin import address_of
+from serve.origin import address_of, network_of
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +48,12 @@ class Recorded:
             return
         parts = request.path_params
         kind, own = route.strip("/").partition("/")[0], next(iter(parts.values()), "")
-        origin = Origin(address_of(request), request.headers.get("user-agent"), request.state.request_id)
-        services = self._services
+        caller = getattr(request.state, "caller", None)
+        origin, services = _origin(request, caller), self._services
         entry = make_entry(
             services.new_id(),
             services.clock(),
-            getattr(request.state, "caller", None),
+            caller,
             f"{request.method} {self._prefix}{route}",
             Target(kind, str(own)),
             origin,
@@ -63,3 +64,11 @@ class Recorded:
             await services.audit_log.record(entry)
         except CloudBayError:
             log.exception("a request is not in the audit log", extra={"request_id": origin.request_id})
+
+
+def _origin(request: Request, caller: Caller | None) -> Origin:
+    """Tell where a request came from; of app users no more than a network: an entry stays when they are erased."""
+    address, request_id = address_of(request), request.state.request_id
+    if caller is not None and not caller.roles:
+        return Origin(network_of(address), None, request_id)
+    return Origin(address, request.headers.get("user-agent"), request_id)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
+from serve.origin import network_of
 from tests.serve.conftest import bearer
 from tests.serve.fakes import MemoryPlatform
 
@@ -28,6 +30,24 @@ async def test_what_was_refused_is_recorded_too(anonymous: httpx.AsyncClient, pl
     await anonymous.post(PASSWORD, headers=bearer("auditor"))
     await anonymous.post(PASSWORD)
     assert [(entry.subject, entry.status) for entry in platform.audit_log.recorded] == [("ann", 403), (None, 401)]
+
+
+async def test_of_an_app_user_no_more_is_kept_than_an_id_and_a_network(
+    anonymous: httpx.AsyncClient, platform: MemoryPlatform
+) -> None:
+    """Entries cannot be taken out of the chain when somebody is erased."""
+    headers = {"User-Agent": "Pia's telephone", "X-Forwarded-For": "198.51.100.77", **bearer(subject="pia")}
+    await anonymous.delete("/app/v1/invitations/x", headers=headers)
+    (entry,) = platform.audit_log.recorded
+    assert (entry.subject, entry.address, entry.user_agent) == ("pia", "198.51.100.0/24", None)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("203.0.113.9", "203.0.113.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48"), ("testclient", None)],
+)
+def test_a_network_is_too_large_to_know_a_person_by(address: str, network: str | None) -> None:
+    assert network_of(address) == network
 
 
 async def test_reading_is_not(auditor: httpx.AsyncClient, platform: MemoryPlatform) -> None:
