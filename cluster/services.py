@@ -22,6 +22,7 @@ from cluster.idempotency import Repeats
 from cluster.identity.caller import Caller
 from cluster.identity.services import IdentityServices
 from cluster.onlookers import Onlookers
+from cluster.personal_data import PersonalData
 from cluster.sharing import Sharing
 from cluster.store.views import (
     FleetCounts,
@@ -40,6 +41,7 @@ from cluster.store.views import (
     TransactionMeterValues,
     TransactionSummary,
 )
+from cluster.webhooks.subscriptions import WebhookDeliveries, Webhooks
 from configs.settings import Settings
 
 
@@ -229,6 +231,9 @@ class ApiServices:
     audit_log: AuditLog
     audit: AuditQueries
     approvals: Approvals
+    webhooks: Webhooks
+    deliveries: WebhookDeliveries
+    personal: PersonalData
     repeats: Repeats
     sharing: Sharing
     charging: Charging

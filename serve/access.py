@@ -90,6 +90,20 @@ def _staff(scope: str, *roles: Role, fresh: bool = False, people_only: bool = Fa
     return Rule(scope, admitted, fresh=fresh, people_only=people_only)
 
 
+_WEBHOOKS: Final = (
+    "GET /webhooks",
+    "POST /webhooks",
+    "GET /webhooks/{webhook_id}",
+    "PATCH /webhooks/{webhook_id}",
+    "DELETE /webhooks/{webhook_id}",
+    "POST /webhooks/{webhook_id}/secret",
+    "POST /webhooks/{webhook_id}/replay",
+    "GET /webhooks/{webhook_id}/deliveries",
+    "GET /webhooks/{webhook_id}/deliveries/{delivery_id}",
+    "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/replay",
+)
+"""The same in both applications; in each they are about what is the caller's own."""
+
 ADMIN: Final[Mapping[str, Rule]] = {
     "GET /": _staff("status:read"),
     "GET /status": _staff("status:read"),
@@ -133,6 +147,7 @@ ADMIN: Final[Mapping[str, Rule]] = {
     "GET /people/{subject}": _staff("users:read", "support", "auditor"),
     "PATCH /people/{subject}": _staff("users:write", "admin", fresh=True, people_only=True),
     "POST /people/{subject}/password": _staff("users:write", "admin", fresh=True, people_only=True),
+    "POST /people/{subject}/erasure": _staff("people:erase", "support", fresh=True, people_only=True),
     "GET /people/{subject}/sessions": _staff("users:read", "support", "auditor"),
     "DELETE /people/{subject}/sessions": _staff("sessions:end", "support"),
     "DELETE /people/{subject}/sessions/{session_id}": _staff("sessions:end", "support"),
@@ -150,6 +165,21 @@ ADMIN: Final[Mapping[str, Rule]] = {
     "GET /account/sessions": _staff("account:read", people_only=True),
     "DELETE /account/sessions": _staff("account:write", people_only=True),
     "DELETE /account/sessions/{session_id}": _staff("account:write", people_only=True),
+    "GET /audit-entries": _staff("audit:read", "auditor"),
+    "GET /audit-entries.jsonl": _staff("audit:read", "auditor"),
+    "GET /audit-entries/head": _staff("audit:read", "auditor"),
+    "GET /audit-entries/verification": _staff("audit:read", "auditor"),
+    "GET /audit-entries/{seq}": _staff("audit:read", "auditor"),
+    "GET /approvals": _staff("approvals:read"),
+    "POST /approvals": _staff("approvals:write", "operator", "production", "firmware", "support"),
+    "GET /approvals/{approval_id}": _staff("approvals:read"),
+    "POST /approvals/{approval_id}/decision": _staff(
+        "approvals:write", "operator", "production", "firmware", "support"
+    ),
+    **{
+        operation: _staff("webhooks:read") if operation.startswith("GET ") else _staff("webhooks:write", "operator")
+        for operation in _WEBHOOKS
+    },
 }
 
 
@@ -186,6 +216,12 @@ APP: Final[Mapping[str, Rule]] = {
     "GET /account/sessions": _person("account:read", people_only=True),
     "DELETE /account/sessions": _person("account:write", people_only=True),
     "DELETE /account/sessions/{session_id}": _person("account:write", people_only=True),
+    "GET /account/data": _person("account:read"),
+    "DELETE /account": _person("account:erase", fresh=True, people_only=True),
+    **{
+        operation: _person("webhooks:read" if operation.startswith("GET ") else "webhooks:write")
+        for operation in _WEBHOOKS
+    },
 }
 
 

@@ -32,7 +32,7 @@ def quoted(tag: str) -> str:
 
 
 def expected(if_match: str | None) -> str | None:
-    """Return the tag that an If-Match of the pattern IF_MATCH asks for, None if any will do."""
+    """Return the tag that an If-Match asks for, None if any will do."""
     tag = None if if_match is None else _TAG.fullmatch(if_match)
     return None if tag is None else tag[1]
 

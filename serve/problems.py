@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,8 +13,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from actors.errors import CloudBayError
+from cluster.approvals import ApprovalNeeded, Wish
 from serve.challenge import carries_token, challenge
 
+_APPROVALS = "/admin/v1/approvals"
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 Fault = dict[str, str]
@@ -33,6 +36,7 @@ class Problem(JSONResponse):
         request_id: str,
         errors: list[Fault] | None = None,
         headers: dict[str, str] | None = None,
+        more: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         content: dict[str, object] = {
             "type": f"urn:cloudbay:problem:{kind}",
@@ -41,7 +45,8 @@ class Problem(JSONResponse):
             "detail": detail,
             "requestId": request_id,
         }
-        super().__init__(content if errors is None else {**content, "errors": errors}, status, headers)
+        faults = {} if errors is None else {"errors": errors}
+        super().__init__({**content, **faults, **more}, status, headers)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -69,12 +74,19 @@ def problem_of(error: CloudBayError, request_id: str, *, has_token: bool) -> Pro
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     kind = _WORD.sub("-", type(error).__name__).lower()
-    return Problem(kind, error.title, error.http_status, str(error), request_id, headers=headers)
+    more = _what_to_ask(error.wish) if isinstance(error, ApprovalNeeded) else {}
+    return Problem(kind, error.title, error.http_status, str(error), request_id, headers=headers, more=more)
 
 
 async def _ours(request: Request, error: Exception) -> Problem:
     assert isinstance(error, CloudBayError)  # noqa: S101 - registered for it
     return problem_of(error, _request_id(request), has_token=carries_token(request))
+
+
+def _what_to_ask(wish: Wish) -> dict[str, object]:
+    """Say what approval is needed, and where it is asked for."""
+    needed = {"kind": wish.kind, "target": wish.target, "payload": wish.payload}
+    return {"approval": needed, "_links": {"cb:approvals": {"href": _APPROVALS}}}
 
 
 async def _validation(request: Request, error: Exception) -> Problem:

@@ -7,6 +7,13 @@ from typing import Final
 
 RELATIONS: Final[Mapping[str, str]] = {
     "account": "Who you are here: your roles, your sessions. The form `change-password` is for who has one here.",
+    "account-data": "All that is known of you, as one document.",
+    "approval": "What one person wants to do and another has to approve, by the form `approve` or `reject`.",
+    "approvals": "Requests for the approval of another person, the newest first. The form `ask` makes one.",
+    "audit-entries": "Who did what, on what, when, from where, and how it ended; the newest first.",
+    "audit-entry": "One entry of the audit log, in its place in the chain.",
+    "audit-head": "Where the chain of the audit log ends: an anchor to keep elsewhere.",
+    "audit-verification": "A check of the chain, stretch by stretch: follow `next`.",
     "charge": "A charge, yours or at your station: state, energy, power. The form `stop` ends one that runs.",
     "charges": "Charges, the newest first.",
     "client": "What people log in with, or a machine that logs in itself. `rotate-secret` shows a new secret once.",
@@ -16,6 +23,8 @@ RELATIONS: Final[Mapping[str, str]] = {
     "configuration": "What admins have decided about a station. Change it with its ETag in If-Match.",
     "connector": "A connector of a station. The form `start` is there while a charge can begin at it.",
     "curve": "The charging curve of a charge: energy since its start, power, state of charge.",
+    "deliveries": "What became of the events for a webhook, the newest first; `state=dead` lists the dead letters.",
+    "delivery": "One event for one webhook. The form `replay` sends it again.",
     "events": "What happens, live: all that you may see, or of one station, site or charge. It speaks WebSocket too.",
     "frame": "One OCPP frame as it crossed the wire.",
     "hosts": "The processes that hold chargers, and what each holds. The form `scale` asks for another number of them.",
@@ -49,4 +58,6 @@ RELATIONS: Final[Mapping[str, str]] = {
     "users": "Everybody the platform knows. The form `create` adds somebody who logs in here.",
     "variable": "A value of a station's device model as last reported.",
     "variables": "The device model of a station as it has reported it.",
+    "webhook": "An endpoint that gets events. Forms change, pause and remove it, and give it a new secret.",
+    "webhooks": "Endpoints that get events. The form `create` subscribes one.",
 }

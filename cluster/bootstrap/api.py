@@ -6,7 +6,6 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from uuid import uuid4
 
 from cluster.approvals import KINDS, Approvals
 from cluster.attendance import Attendance
@@ -15,6 +14,7 @@ from cluster.audit.trail import AuditTrail
 from cluster.bearer import OWN_ISSUER, OwnTokens
 from cluster.bootstrap.connections import database_url, new_id, now, redis_url
 from cluster.bootstrap.keys import open_vault
+from cluster.bootstrap.webhooks import open_deliveries, open_webhooks
 from cluster.bus.attempts import ValkeyAttempts
 from cluster.bus.client import make_client, reachable
 from cluster.bus.fanout import Fanout
@@ -29,6 +29,7 @@ from cluster.identity.people import NewLogin
 from cluster.identity.verifier import TokenVerifier, outside_issuers
 from cluster.keys import Keys
 from cluster.onlookers import Onlookers
+from cluster.personal_data import PersonalData
 from cluster.refs import RayChargers, RayFleet, make_directory
 from cluster.services import ApiServices, FleetStats
 from cluster.sharing import CircleStore, Sharing, SharingRules
@@ -37,6 +38,7 @@ from cluster.store.audit import PostgresAudit
 from cluster.store.charges import PostgresCharges
 from cluster.store.circles import PostgresCircles
 from cluster.store.data_keys import PostgresDataKeys
+from cluster.store.dossiers import PostgresPersonalRecords
 from cluster.store.drivers import PostgresDrivers
 from cluster.store.engine import make_engine
 from cluster.store.fleet import PostgresFleet
@@ -47,6 +49,7 @@ from cluster.store.onlookers import PostgresOnlookers
 from cluster.store.placements import PostgresPlacements
 from cluster.store.queries import PostgresQueries
 from cluster.store.tokens import PostgresTokens
+from cluster.store.webhooks import PostgresDeliveryLog, PostgresSubscriptions
 from configs.fields import ApiName
 from configs.settings import Settings
 
@@ -105,7 +108,7 @@ async def open_api(
     issued = IssuedTokens(identity.issuer.signer, identity.ended, settings.issuer.audiences)
     own: dict[str, Reader] = {OWN_ISSUER: OwnTokens(keys.token), identity.issuer.url: issued}
 
-    callers = Callers(api, KeyCallers(identity.machine_keys), own, verifier, identity.people)
+    callers = Callers(api, KeyCallers(identity.machine_keys), own, verifier, identity.people, identity.ended)
     attendance, onlookers = Attendance(callers), Onlookers(PostgresOnlookers(engine), now)
     stack.callback(asyncio.create_task(attendance.run(watched.recheck_s)).cancel)
     stack.callback(asyncio.create_task(onlookers.run(watched.recheck_s)).cancel)
@@ -120,6 +123,7 @@ async def open_api(
     )
     stack.callback(asyncio.create_task(purging(repeats, _PURGE_EVERY_S)).cancel)
 
+    subscriptions, approvals = PostgresSubscriptions(engine, vault), Approvals(PostgresApprovals(engine), KINDS, now)
     return ApiServices(
         settings=settings,
         queries=PostgresQueries(engine, vault),
@@ -140,7 +144,12 @@ async def open_api(
         ),
         audit_log=audit_log,
         audit=audit,
-        approvals=Approvals(PostgresApprovals(engine), KINDS, now, lambda: str(uuid4())),
+        approvals=approvals,
+        personal=PersonalData(
+            PostgresPersonalRecords(engine, vault), PostgresCharges(engine), identity.users, approvals, now
+        ),
+        webhooks=open_webhooks(settings, subscriptions),
+        deliveries=open_deliveries(settings, subscriptions, PostgresDeliveryLog(engine)),
         repeats=repeats,
         stats=stats,
         ping_redis=ping_redis,

@@ -11,8 +11,11 @@ from cluster.services import ApiServices
 from serve import access, application
 from serve.account import router as account
 from serve.admin import (
+    approvals,
+    audit,
     clients,
     commands,
+    erasure,
     events,
     hosts,
     machine_keys,
@@ -28,6 +31,7 @@ from serve.admin import (
 )
 from serve.application import Description
 from serve.headers import Deprecated
+from serve.webhooks import deliveries, subscriptions
 
 PREFIX = "/admin/v1"
 
@@ -38,18 +42,36 @@ for a fresh login (`x-fresh-login`): the answer is then a 401 with `max_age` (RF
 """
 DEPRECATED: Final[Mapping[str, Deprecated]] = {}
 """Operations that will go, by method and path; they go on to work until then."""
-_MODULES = (root, stations, owners, commands, transactions, events, tokens, status, hosts, restart, placements)
-_IDENTITY = (people, machine_keys, clients, account)
+_MODULES = (
+    root,
+    stations,
+    owners,
+    commands,
+    transactions,
+    events,
+    tokens,
+    status,
+    hosts,
+    restart,
+    placements,
+    audit,
+    approvals,
+    people,
+    machine_keys,
+    clients,
+    account,
+)
+_ROUTERS = (
+    *(module.router for module in _MODULES),
+    audit.lines,
+    erasure.router,
+    subscriptions.router,
+    deliveries.router,
+)
 
 
 DESCRIPTION: Final = Description(
-    PREFIX,
-    "CloudBay admin",
-    _ABOUT,
-    [module.router for module in (*_MODULES, *_IDENTITY)],
-    access.ADMIN,
-    DEPRECATED,
-    sockets={"/events": events.socket},
+    PREFIX, "CloudBay admin", _ABOUT, _ROUTERS, access.ADMIN, DEPRECATED, sockets={"/events": events.socket}
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serve.admin import people, stations, transactions
+from serve.admin import approvals, audit, people, stations, transactions
 from serve.admin.wire import StationAsked
 from serve.context import EVENTS, Asking
 from serve.hal import Resource, present
@@ -33,6 +33,9 @@ async def root(asking: Asking) -> dict[str, object]:
         "cb:machine-keys": asking.link("GET /machine-keys", query="limit"),
         "cb:clients": asking.link("GET /clients", query="limit"),
         "cb:account": asking.link("GET /account"),
+        "cb:audit-entries": asking.link("GET /audit-entries", query=audit.FILTERS),
+        "cb:approvals": asking.link("GET /approvals", query=approvals.FILTERS),
+        "cb:webhooks": asking.link("GET /webhooks", query="limit"),
         "describedby": {"href": asking.href("/openapi.json")},
     }
     return {

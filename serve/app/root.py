@@ -24,10 +24,15 @@ async def root(asking: Asking) -> dict[str, object]:
         "cb:relations": asking.link("GET /relations", query="limit"),
         "cb:invitations": asking.link("GET /invitations"),
         "cb:account": asking.link("GET /account"),
+        "cb:webhooks": asking.link("GET /webhooks", query="limit"),
+        "cb:account-data": asking.link("GET /account/data"),
         "describedby": {"href": asking.href("/openapi.json")},
     }
-    redeem = asking.form("POST /invitations", "Use a code", body=CodeAsked)
+    forms = {
+        "redeem": asking.form("POST /invitations", "Use a code", body=CodeAsked),
+        "erase": asking.form("DELETE /account", "Erase the account and all that is known of it"),
+    }
     return {
         "links": {"self": asking.here, "curies": asking.curies, **present(links)},
-        "templates": present({"redeem": redeem}),
+        "templates": present(forms),
     }

@@ -13,7 +13,7 @@ from actors.domain.station import Configuration, Station, decided
 from actors.domain.token import KnownToken, token_key
 from actors.domain.transaction import ChargingTransaction, GapReport
 from actors.errors import BadRequest, Changed, Conflict, NotFound, StationOffline, Unavailable
-from cluster.approvals import Approvals
+from cluster.approvals import KINDS, Approvals
 from cluster.attendance import Attendance
 from cluster.bearer import OwnTokens
 from cluster.bus.fanout import Fanout
@@ -24,6 +24,7 @@ from cluster.identity.signing import make_signing_keys
 from cluster.keys import Keys
 from cluster.onlookers import Onlookers
 from cluster.partitions import PartitionMap
+from cluster.personal_data import PersonalData
 from cluster.services import ApiServices, FleetStats
 from cluster.sharing import Sharing, SharingRules
 from cluster.store.views import (
@@ -46,6 +47,8 @@ from cluster.store.views import (
     TransactionSummary,
     masked,
 )
+from cluster.webhooks.addresses import AddressRules
+from cluster.webhooks.subscriptions import UrlRules, WebhookDeliveries, Webhooks
 from configs.settings import Settings
 from serve.access import SCOPES
 from tests.twins.approvals import MemoryApprovals
@@ -53,10 +56,12 @@ from tests.twins.audit import MemoryAudit, MemoryAuditLog
 from tests.twins.charges import MemoryCharges, MemoryDrivers
 from tests.twins.circles import MemoryCircles
 from tests.twins.idempotency import MemoryClaims
-from tests.twins.identity import MemoryAttempts, memory_stores
+from tests.twins.identity import MemoryAttempts, MemoryIdentity, memory_stores
 from tests.twins.live import MemoryLiveLog
 from tests.twins.onlookers import MemoryOnlookers
+from tests.twins.personal_data import MemoryPersonalRecords
 from tests.twins.store import MemoryDatabase
+from tests.twins.webhooks import MemoryDeliveryLog, MemorySubscriptions, MemoryWebhooks
 
 T = TypeVar("T")
 
@@ -125,6 +130,11 @@ class MemoryPlatform:
         self.before_submit: Callable[[], Awaitable[None]] = _at_once
         self.claims = MemoryClaims()
         self.audit_log = MemoryAuditLog()
+        self.audit = MemoryAudit()
+        self.approvals = MemoryApprovals()
+        self.people = MemoryIdentity()
+        self.hooks = MemoryWebhooks()
+        self.subscriptions = MemorySubscriptions(self.hooks)
         self.submitted: list[tuple[str, bool]] = []
         self.own: dict[str, int] = {}
         self.placed: list[Placement] = []
@@ -136,21 +146,34 @@ class MemoryPlatform:
         ids = iter(f"id-{number}" for number in range(1_000_000))
         lock, kept = timedelta(seconds=60), timedelta(hours=24)
         repeats = Repeats(self.claims, PASSWORD_KEY, lock, kept, self.clock, lambda: str(uuid4()))
+        urls = UrlRules(AddressRules(), allow_http=False)
         rules = SharingRules(settings.sharing.max_people, timedelta(days=7), timedelta(days=365))
+        approvals = Approvals(self.approvals, KINDS, self.clock)
+        stores = memory_stores(self.people)
+        records = MemoryPersonalRecords(
+            self.database, self.circles, self.drivers, self.people, self.hooks, self.audit, self.approvals
+        )
         return ApiServices(
             settings=settings,
             queries=self,
             tokens=self,
             chargers=self,
             callers=OwnTokens(TOKEN_KEY),
-            identity=assemble(settings, memory_stores(), MemoryAttempts(), KEYS, SCOPES, self.clock, lambda: next(ids)),
+            identity=assemble(settings, stores, MemoryAttempts(), KEYS, SCOPES, self.clock, lambda: next(ids)),
             hosts=self,
             placements=self,
             sharing=Sharing(self.circles, rules, self.clock, PASSWORD_KEY),
             charging=Charging(self.charges, self, self, self.drivers, self.clock, timedelta(minutes=1)),
             audit_log=self.audit_log,
-            audit=MemoryAudit(),
-            approvals=Approvals(MemoryApprovals(), {}, lambda: NOW, lambda: next(ids)),
+            audit=self.audit,
+            approvals=approvals,
+            personal=PersonalData(records, self.charges, stores.users, approvals, self.clock),
+            webhooks=Webhooks(
+                self.subscriptions, urls, settings.webhooks.max_per_owner, timedelta(hours=24), self.clock
+            ),
+            deliveries=WebhookDeliveries(
+                self.subscriptions, MemoryDeliveryLog(self.hooks), timedelta(hours=24), self.clock
+            ),
             repeats=repeats,
             stats=self.fleet,
             ping_redis=self.ping,

@@ -19,6 +19,7 @@ from tests.serve.fakes import MemoryPlatform
 _PARTS = {
     "station_id": "CP-1", "command_id": "x", "transaction_id": "x", "id_token": "AA", "kind": "site", "name": "DEPOT",
     "site_id": "DEPOT", "subject": "x", "session_id": "x", "key_id": "x", "client_id": "x",
+    "seq": "1", "approval_id": "x", "webhook_id": "x", "delivery_id": "1",
 }  # fmt: skip
 MATRIX = [(operation, role) for operation in sorted(ADMIN) for role in sorted(ROLES)]
 
@@ -53,6 +54,15 @@ CHANGING: dict[str, set[str]] = {
     "PUT /account/password": set(ROLES),
     "DELETE /account/sessions": set(ROLES),
     "DELETE /account/sessions/{session_id}": set(ROLES),
+    "POST /approvals": {"admin", "operator", "production", "firmware", "support"},
+    "POST /approvals/{approval_id}/decision": {"admin", "operator", "production", "firmware", "support"},
+    "POST /people/{subject}/erasure": {"admin", "support"},
+    "POST /webhooks": {"admin", "operator"},
+    "PATCH /webhooks/{webhook_id}": {"admin", "operator"},
+    "DELETE /webhooks/{webhook_id}": {"admin", "operator"},
+    "POST /webhooks/{webhook_id}/secret": {"admin", "operator"},
+    "POST /webhooks/{webhook_id}/replay": {"admin", "operator"},
+    "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/replay": {"admin", "operator"},
 }
 SECRET: dict[str, set[str]] = {
     "GET /stations/{station_id}/log": {"admin", "support"},
@@ -64,6 +74,7 @@ SECRET: dict[str, set[str]] = {
     "GET /machine-keys/{key_id}": {"admin", "auditor"},
     "GET /clients": {"admin", "auditor"},
     "GET /clients/{client_id}": {"admin", "auditor"},
+    **{operation: {"admin", "auditor"} for operation in ADMIN if operation.startswith("GET /audit-entries")},
 }
 
 

@@ -54,10 +54,17 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "POST /machine-keys": {"name": "Line 2", "scopes": ["hosts:read"], "days": 1},
     "POST /clients": {"kind": "machine", "id": "reports", "name": "Reports", "scopes": ["hosts:read"]},
     "PUT /account/password": {"present": CARD, "new": CARD},
+    "POST /approvals": {"kind": "person.erase", "target": CARD, "reason": CARD},
+    "POST /approvals/{approval_id}/decision": {"verdict": "approved", "remark": CARD},
+    "POST /people/{subject}/erasure": {"approvalId": CARD},
+    "POST /webhooks": {"url": f"https://{CARD}.example/{CARD}"},
+    "PATCH /webhooks/{webhook_id}": {"url": f"https://{CARD}.example/{CARD}"},
+    "POST /webhooks/{webhook_id}/replay": {"since": "2026-05-04T12:00:00Z", "until": "2026-05-05T12:00:00Z"},
 }
 PARTS: Final = {
     "station_id": "CP-1", "command_id": "x", "transaction_id": "x", "id_token": CARD, "kind": "site", "name": "DEPOT",
     "site_id": "DEPOT", "subject": "x", "session_id": "x", "key_id": "x", "client_id": "x",
+    "seq": "1", "approval_id": "x", "webhook_id": "x", "delivery_id": "1",
 }  # fmt: skip
 PLACE: Final = re.compile(r"\{\w+\}")
 BAD_TOKENS: Final = [
@@ -185,7 +192,23 @@ async def lead_astray(scanner: Scanner, client: httpx.AsyncClient, operation: st
 
 
 @pytest.mark.parametrize(
-    "part", ["queries", "tokens", "chargers", "callers", "hosts", "placements", "repeats", "stats", "identity"]
+    "part",
+    [
+        "queries",
+        "tokens",
+        "chargers",
+        "callers",
+        "hosts",
+        "placements",
+        "repeats",
+        "stats",
+        "identity",
+        "audit",
+        "approvals",
+        "webhooks",
+        "deliveries",
+        "personal",
+    ],
 )
 @pytest.mark.parametrize(
     "error",

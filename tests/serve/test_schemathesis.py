@@ -22,12 +22,20 @@ CONFIG: dict[str, Any] = {
     "generation": {"mode": "all"},
     "operations": [
         # Whether a command can be right is known to the core alone, which has its own schemas; and so is what a login
-        # name becomes when it is spelled in the one way, and where a browser may be sent.
+        # name becomes when it is spelled in the one way, where a browser may be sent, and what a URL or a range may be.
         {
             "include-operation-id": operation,
             "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 404, 409, 422]}},
         }
-        for operation in ("giveCommand", "listPeople", "createPerson", "registerClient")
+        for operation in (
+            "giveCommand",
+            "listPeople",
+            "createPerson",
+            "registerClient",
+            "createWebhook",
+            "changeWebhook",
+            "replayRange",
+        )  # fmt: skip
     ],
 }
 numbers = count(1)

@@ -8,9 +8,11 @@ import pytest
 
 from actors.domain.command import Command
 from actors.domain.station import ConnectorState, Station
+from cluster.bus.outbox import WaitingEvent
 from cluster.charging import START
 from cluster.identity.circle import Circle, Offer
 from cluster.identity.relation import Holding, Relation, Terms, Tie
+from cluster.webhooks.model import Delivery, Filter, Subscription
 from tests.serve.conftest import bearer
 from tests.serve.fakes import NOW, MemoryPlatform
 
@@ -65,6 +67,10 @@ def add_foreign(platform: MemoryPlatform) -> None:
     platform.charge("CP-9", platform.drivers.tokens["fay"], ended=True)
     asked = Command("request-9", "CP-9", START, {}, NOW, NOW, requested_by="fay")
     platform.queue["request-9"] = asked
+    hook = Subscription("away-webhook", "fay", False, "https://fay.example/", Filter(), NOW, NOW)
+    platform.hooks.subscriptions[hook.id], platform.hooks.secrets[hook.id] = hook, [b"s"]
+    event = WaitingEvent("e", "TransactionEnded", "CP-9", NOW, "{}")
+    platform.hooks.deliveries["1"] = Delivery("1", hook.id, event, NOW)
 
 
 @pytest.fixture

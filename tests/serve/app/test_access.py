@@ -22,7 +22,7 @@ CHARGE: Final = "00000000-0000-0000-0000-000000000001"
 FOREIGN_CHARGE: Final = "00000000-0000-0000-0000-000000000002"
 _PARTS: Final = {
     "station_id": "CP-1", "charge_id": CHARGE, "request_id": "request-1", "kind": "station", "name": "CP-1",
-    "subject": "gil", "offer_id": "offer-1", "session_id": "x",
+    "subject": "gil", "offer_id": "offer-1", "session_id": "x", "webhook_id": "x", "delivery_id": "1",
 }  # fmt: skip
 STANDING: Final = {
     "owner": "olga", "co-owner": "cora", "guest": "gil", "driver": "gus", "expired guest": "eve", "stranger": "sam",
@@ -53,6 +53,10 @@ OWN: Final = {
     "DELETE /invitations/{offer_id}",
     "GET /account", "PUT /account/password", "GET /account/sessions", "DELETE /account/sessions",
     "DELETE /account/sessions/{session_id}",
+    "GET /webhooks", "POST /webhooks", "GET /webhooks/{webhook_id}", "PATCH /webhooks/{webhook_id}",
+    "DELETE /webhooks/{webhook_id}", "POST /webhooks/{webhook_id}/secret", "POST /webhooks/{webhook_id}/replay",
+    "GET /webhooks/{webhook_id}/deliveries", "GET /webhooks/{webhook_id}/deliveries/{delivery_id}",
+    "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/replay", "GET /account/data", "DELETE /account",
 }  # fmt: skip
 
 
@@ -137,6 +141,8 @@ FOREIGN: Final[dict[str, st.SearchStrategy[str]]] = {
     "name": st.sampled_from(["CP-9", "AWAY"]),
     "subject": st.sampled_from(["fay", "fred", "sam"]),
     "offer_id": st.sampled_from(["away-station", "away-site"]),
+    "webhook_id": st.just("away-webhook"),
+    "delivery_id": st.just("1"),
 }
 JSON: Final = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -146,6 +152,7 @@ BODIES: Final = st.one_of(
     st.just({}),
     st.builds(dict, evseId=st.integers(0, 3)),
     st.builds(dict, relation=st.sampled_from(["owner", "guest"]), subject=st.sampled_from(["sam", "fay"])),
+    st.builds(dict, since=st.just("2026-05-04T12:00:00Z"), until=st.just("2026-05-05T12:00:00Z")),
     st.builds(dict, charges=st.integers(0, 3), validUntil=st.just("2020-01-01T00:00:00Z")),
     JSON,
 )

@@ -1,0 +1,1 @@
+"""Webhooks over HTTP: the same operations in the application of staff and in the app."""
