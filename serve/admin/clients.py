@@ -50,7 +50,7 @@ async def get_client(client_id: str, asking: Asking) -> dict[str, object]:
 
 
 @router.post("/{client_id}/secret", response_model=NewClientOut, dependencies=[Once])
-async def rotate_secret(client_id: str, asking: Asking, response: Response) -> dict[str, object]:
+async def rotate_client_secret(client_id: str, asking: Asking, response: Response) -> dict[str, object]:
     """Replace a machine's secret at once; the new one is shown this once and not kept."""
     return _with_secret(asking, await asking.services.identity.clients.rotate_secret(client_id), response)
 

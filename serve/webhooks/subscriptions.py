@@ -83,7 +83,7 @@ async def remove_webhook(webhook_id: str, asking: Asking) -> None:
 
 
 @router.post("/{webhook_id}/secret", response_model=WebhookMadeOut, dependencies=[Once])
-async def rotate_secret(webhook_id: str, asking: Asking, response: Response) -> dict[str, object]:
+async def rotate_webhook_secret(webhook_id: str, asking: Asking, response: Response) -> dict[str, object]:
     """Make a new secret, shown this once; for some time requests carry signatures of both."""
     return _with_secret(asking, await asking.services.webhooks.rotate(acting(asking), webhook_id), response)
 

@@ -43,7 +43,9 @@ class SignedIn:
         identity = services.identity
         issued = IssuedTokens(identity.issuer.signer, identity.ended, services.settings.issuer.audiences)
         own: dict[str, Reader] = {OWN_ISSUER: OwnTokens(TOKEN_KEY), identity.issuer.url: issued}
-        callers = Callers("admin", KeyCallers(identity.machine_keys), own, NoOutsideTokens(), identity.people)
+        callers = Callers(
+            "admin", KeyCallers(identity.machine_keys), own, NoOutsideTokens(), identity.people, identity.ended
+        )
         self.platform = platform
         self.services: ApiServices = dataclasses.replace(services, callers=callers)
         self.identity = identity

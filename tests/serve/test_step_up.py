@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from cluster.identity.caller import ROLES, Caller
 from cluster.identity.people import User
-from serve.access import ADMIN, APP, NotAllowed, Rule, StaleLogin, Standing
+from cluster.identity.relation import Standing
+from serve.access import ADMIN, APP, NotAllowed, Rule, StaleLogin
 from serve.admin.application import PREFIX
 from tests.serve.conftest import bearer
 from tests.serve.fakes import NOW

@@ -121,7 +121,7 @@ class World:
         none = frozenset[str]()
         client = Client("web", "Web", None, none, none, none, (), frozenset(), NOON)
         if await self.identity.clients.find("web") is None:
-            await self.identity.clients.put(client)
+            await self.identity.clients.add(client)
         grant = Grant(
             str(uuid4()), "web", session.user_id, session.id, ("openid",), ("app",), "u", "c", "n", NOON, NOON
         )
