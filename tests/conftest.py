@@ -1,4 +1,4 @@
-"""Keeps pure tests pure: those under tests/actors, and others marked `pure`.
+"""Keeps pure tests pure: those under tests/actors and tests/optimizer, and others marked `pure`.
 
 They may not start Ray, open sockets or write files.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-PURE_FOLDERS = ("actors",)
+PURE_FOLDERS = ("actors", "optimizer")
 WRITING = set("wax+")
 TOLERATED = ("__pycache__", ".hypothesis", "/dev/null")  # Python's and hypothesis' own caches
 
