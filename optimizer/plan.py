@@ -58,18 +58,22 @@ class SitePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     grid: Grid
     power_kw: tuple[tuple[float, ...], ...]
-    """Of each car in each slot; held through the slot, while the car is there."""
+    """Of each car in each slot: what it charges with, and takes of every limit."""
+    metered_kwh: tuple[tuple[float, ...], ...]
+    """Of each car in each slot; where the power would give more, it charges for a part of the slot."""
     outcomes: tuple[Outcome, ...]
     site_kw: tuple[float, ...]
-    """From the grid in each slot, with building and sun; below zero it is given back."""
+    """From the grid in each slot while all charge, with building and sun; below zero it is given back."""
     peak_kw: float
+    """The highest mean of a slot, as it is billed."""
     cost: float
     """Of all energy from the grid and of the peak beyond `peak_so_far_kw`, less what is paid for energy given back."""
     method: Method
     proven: bool
-    """The cost is within the asked-for gap of `bound`."""
+    """It serves as is fair, at a cost within the asked-for gap of `bound`."""
     bound: float
-    """No plan that serves the cars as well can cost less; minus infinity where nothing is known."""
+    """No plan that serves as well costs less; minus infinity where nothing is known. For cars that may leave early it
+    is a bound of the expected cost, with what is lost then."""
     notes: tuple[str, ...] = ()
     """What was tried before, and why it was not taken."""
 

@@ -47,6 +47,8 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """The forecast of what the site makes itself."""
     margin: float = 0.0
     """The share of every limit that is left free."""
+    minimum_on_s: int = 300
+    """No car is switched on for less, unless that is all it still wants."""
     volts: float = VOLTS
     fairness: Fairness = "share"
 

@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
-_PATH = re.compile(r"`((?:actors|cluster|optimizer|serve|simulator|configs|tests|docs|benchmarks|deploy)/[\w./-]*\w/?)`")
+_FOLDERS = "actors|cluster|optimizer|serve|simulator|configs|tests|docs|benchmarks|deploy"
+_PATH = re.compile(rf"`((?:{_FOLDERS})/[\w./-]*\w/?)`")
 
 _TEST = re.compile(r"`(test_\w+)`")
 
