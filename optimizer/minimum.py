@@ -19,25 +19,24 @@ import numpy as np
 
 from optimizer.account import Schedule, expected_cost
 from optimizer.grid import Floats
-from optimizer.site_columns import Indices, SiteColumns
+from optimizer.site_columns import NEAR_KW, Indices, SiteColumns
 from optimizer.site_greedy import Room, buy, cut_to_money
 from optimizer.solver import INFINITE, Block, Program
 
 DEAREST: Final = 4
 CHEAPEST: Final = 4
-_NEAR_KW: Final = 1e-6
 
 
 def below_minimum(columns: SiteColumns, mean_kw: Floats) -> Indices:
     """Return the columns with a power that their car does not charge with."""
     kw = mean_kw[columns.car, columns.slot]
-    return np.flatnonzero((kw > _NEAR_KW) & (kw < columns.minimum_kw - _NEAR_KW))
+    return np.flatnonzero((kw > NEAR_KW) & (kw < columns.minimum_kw - NEAR_KW))
 
 
 def weigh(columns: SiteColumns, schedule: Schedule, target_kwh: Floats) -> float:
     """Return the expected cost of a plan, with a penalty for what it does not deliver."""
     short = np.maximum(target_kwh - schedule.kwh.sum(axis=1) * columns.efficiency, 0.0)
-    short[short < _NEAR_KW] = 0.0
+    short[short < NEAR_KW] = 0.0
     return expected_cost(columns, schedule.kwh) + float(_penalties(columns) @ short)
 
 
@@ -48,7 +47,7 @@ def rounded(columns: SiteColumns, mean_kw: Floats, target_kwh: Floats) -> Schedu
     owed_kwh = np.zeros(len(cars))
     for slot in range(columns.site.grid.slots):
         owed_kwh += mean_kw[:, slot] * hours[:, slot]
-        waiting = np.flatnonzero((owed_kwh > _NEAR_KW) & (owed_kwh >= least_kwh[:, slot]) & (room.most_kw[:, slot] > 0))
+        waiting = np.flatnonzero((owed_kwh > NEAR_KW) & (owed_kwh >= least_kwh[:, slot]) & (room.most_kw[:, slot] > 0))
         for car in sorted(waiting.tolist(), key=lambda car: (-cars[car].priority, -owed_kwh[car])):
             reach_kw = room.reach_in(slot, car)
             if reach_kw > 0 and reach_kw >= cars[car].minimum_kw:
@@ -81,7 +80,7 @@ def _choices(columns: SiteColumns, mean: Floats, below: Indices) -> Indices:
     chosen = [below]
     for car in np.unique(columns.car[below]):
         mine = np.flatnonzero(columns.car == car)
-        used, unused = mine[mean[mine] > _NEAR_KW], mine[mean[mine] <= _NEAR_KW]
+        used, unused = mine[mean[mine] > NEAR_KW], mine[mean[mine] <= NEAR_KW]
         chosen.append(used[np.argsort(-worth[used], kind="stable")[:DEAREST]])
         chosen.append(unused[np.argsort(worth[unused], kind="stable")[:CHEAPEST]])
     return np.unique(np.concatenate(chosen))
@@ -105,8 +104,8 @@ def _integer(
     """
     cars, powers, count = len(target_kwh), columns.powers, columns.columns
     lower, upper = columns.bounds()
-    lower[:powers] = np.where(mean > _NEAR_KW, columns.minimum_kw, 0.0)
-    upper[:powers] = np.where(mean > _NEAR_KW, upper[:powers], 0.0)
+    lower[:powers] = np.where(mean > NEAR_KW, columns.minimum_kw, 0.0)
+    upper[:powers] = np.where(mean > NEAR_KW, upper[:powers], 0.0)
     lower[free], upper[free] = 0.0, columns.most_kw[free]
     on, room, short = count + np.arange(len(free)), count + len(free) + np.arange(len(free)), count + 2 * len(free)
     each, none = np.arange(cars), np.zeros(len(free))
@@ -137,7 +136,7 @@ def _integer(
     cost = np.concatenate([columns.cost(), none, none, _penalties(columns)])
     mean_kw = columns.powers_of(program.minimise(cost))
     kwh = mean_kw * columns.hours_of_cars
-    kwh[kwh < _NEAR_KW] = 0.0
+    kwh[kwh < NEAR_KW] = 0.0
     least = np.array([[car.minimum_kw] for car in columns.site.cars])
     return Schedule(np.where(kwh > 0, np.maximum(mean_kw, least), 0.0), kwh), program.bound
 

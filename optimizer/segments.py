@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 
+from msgspec import structs
+
 from optimizer.car import Car
 from optimizer.grid import Grid
-from optimizer.offer import Offer
-from optimizer.plan import Segment
+from optimizer.offer import Offer, offer_of
+from optimizer.plan import Segment, SitePlan
+from optimizer.site import Site
 from optimizer.taper import hours_to_add, offered, steady_kw
 
 
@@ -33,6 +36,15 @@ def segments_of_car(grid: Grid, offer: Offer, car: Car, kwh: Sequence[float]) ->
         late = _at_the_end(kwh, slot, late=car.wish.late)
         segments.append(_place(grid, car, slot, power_kw, hours, late=late))
     return tuple(_joined(segments))
+
+
+def segments_of_site(site: Site, plan: SitePlan) -> list[tuple[Segment, ...]]:
+    """Return the stretches of each car of a site; never above the plan's power, whatever the battery takes."""
+    cars = [structs.replace(car, battery=None, wish=structs.replace(car.wish, target_soc=None)) for car in site.cars]
+    return [
+        segments_of_car(site.grid, offer_of(site.grid, site.prices, car), car, kwh)
+        for car, kwh in zip(cars, plan.metered_kwh, strict=True)
+    ]
 
 
 def _power_kw(car: Car, stored_kwh: float, most_kw: float, amount_kwh: float, hours: float) -> float:

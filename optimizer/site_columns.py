@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from optimizer.site import Site
 from optimizer.solver import INFINITE, Block
 
 Indices = NDArray[np.int64]
+
+NEAR_KW: Final = 1e-6
+"""Less is rounding."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +205,8 @@ class SiteColumns:
     def powers_of(self, solution: Floats) -> Floats:
         """Return the power of each car in each slot."""
         power_kw = np.zeros((len(self.site.cars), self.site.grid.slots))
-        power_kw[self.car, self.slot] = np.clip(solution[: self.powers], 0.0, self.most_kw)
+        kw = np.clip(solution[: self.powers], 0.0, self.most_kw)
+        power_kw[self.car, self.slot] = np.where(kw < NEAR_KW, 0.0, kw)
         return power_kw
 
 

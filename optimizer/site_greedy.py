@@ -32,7 +32,7 @@ class Room:
 
     def reach(self, car: int) -> Floats:
         """Return which power each slot of a car may have, as things are."""
-        reach = self.most_kw[car].copy()
+        reach: Floats = self.most_kw[car].copy()
         now_kw = self.schedule.power_kw[car]
         for weight, left_kw in zip(self._weights[:, car], self._left_kw, strict=True):
             if weight > 0:
@@ -43,7 +43,7 @@ class Room:
         """Return which power one slot of a car may have, as things are."""
         weights = self._weights[:, car]
         shared = self._left_kw[weights > 0, slot] / weights[weights > 0]
-        most_kw = self.schedule.power_kw[car, slot] + float(shared.min(initial=math.inf))
+        most_kw = float(self.schedule.power_kw[car, slot]) + float(shared.min(initial=math.inf))
         return min(float(self.most_kw[car, slot]), most_kw)
 
     def give(self, car: int, slot: int, kwh: float) -> None:
@@ -66,17 +66,22 @@ def least_laxity(columns: SiteColumns) -> Schedule:
 
 
 def buy(columns: SiteColumns, room: Room, car: int, more_kwh: float) -> None:
-    """Let a car have so much more, in its cheapest slots that have room for its minimum."""
+    """Let a car have so much more, in its cheapest slots that have room for its minimum.
+
+    A slot that it does not use yet is left when it would be on for less than the minimum on-time, unless it has none.
+    """
     offer, minimum_kw = columns.offers[car], columns.site.cars[car].minimum_kw
     direction = -1 if columns.site.cars[car].wish.late else 1
     reach_kw, has_kwh = room.reach(car), room.schedule.kwh[car]
+    least_kwh = minimum_kw * np.minimum(offer.hours, columns.site.minimum_on_s / 3600.0)
     for slot in np.lexsort((direction * np.arange(len(reach_kw)), offer.worth)).tolist():
         if more_kwh <= DUST_KWH:
             return
         if reach_kw[slot] <= 0 or reach_kw[slot] < minimum_kw:
             continue
         added_kwh = min(more_kwh, float(reach_kw[slot] * offer.hours[slot] - has_kwh[slot]))
-        if added_kwh > DUST_KWH:
+        too_short = has_kwh[slot] + added_kwh < least_kwh[slot] - DUST_KWH and has_kwh.any()
+        if added_kwh > DUST_KWH and not too_short:
             room.give(car, slot, float(has_kwh[slot]) + added_kwh)
             more_kwh -= added_kwh
 
@@ -100,8 +105,8 @@ def cut_to_money(columns: SiteColumns, room: Room, car: int) -> None:
 def static_share(columns: SiteColumns) -> Schedule:
     """Return one power for each car, safe in every slot and whatever the others do: to be held by chargers alone.
 
-    All get the same share of their maximum; while that is less than somebody's minimum, the last car of the lowest
-    priority gets nothing.
+    No slot is dearer than a car's cap on the average. All get the same share of their maximum; while that is less than
+    somebody's minimum, the last car of the lowest priority gets nothing.
     """
     cars = columns.site.cars
     maximum_kw, minimum_kw = (np.array([getattr(car, name) for car in cars]) for name in ("maximum_kw", "minimum_kw"))
@@ -117,6 +122,8 @@ def static_share(columns: SiteColumns) -> Schedule:
         ranks.pop()
     power_kw = np.zeros((len(cars), columns.site.grid.slots))
     allowed_kw = np.minimum(columns.most_kw, share_kw[columns.car])
+    averages = np.array([offer.average_cap for offer in columns.offers])[columns.car]
+    allowed_kw[np.array(columns.site.prices.per_kwh)[columns.slot] > averages] = 0.0
     power_kw[columns.car, columns.slot] = np.where(allowed_kw >= columns.minimum_kw, allowed_kw, 0.0)
     return held(columns, power_kw)
 

@@ -17,7 +17,7 @@ from tests.optimizer.sites import broken, sites
 
 
 @given(sites(minimum=False))
-@settings(max_examples=60)
+@settings(max_examples=80)
 def test_arrays_and_pulp_find_the_same_least_cost(site: Site) -> None:
     plan = plan_site(site)
     assert (plan.method, plan.proven, plan.notes) == ("lp", True, ())
@@ -41,19 +41,19 @@ def test_arrays_and_pulp_find_the_same_fair_share(site: Site) -> None:
 
 
 @given(sites(most_cars=3))
-@settings(max_examples=60)
+@settings(max_examples=80)
 def test_what_is_proven_with_minimum_currents_is_the_optimum_of_the_whole_integer_program(site: Site) -> None:
     plan = plan_site(site)
     assert not broken(site, plan)
     if not plan.proven or not columns_of(site).powers:
         return
-    least_kwh = [outcome.energy_kwh - 1e-5 for outcome in plan.outcomes]
+    least_kwh = [outcome.energy_kwh - 1e-6 for outcome in plan.outcomes]
     cost = expected_cost(columns_of(site), np.array(plan.metered_kwh))
     try:
         least = least_cost_in_pulp(site, least_kwh, whole=True)
     except SolverFailed:
         return  # what is all that a car still wants may be less than an on-time, which this model does not know
-    assert cost <= least + GAP * max(1.0, abs(least)) + 1e-4
+    assert cost <= least + GAP * max(1.0, abs(least)) + 2e-4
     assert plan.bound <= cost + 1e-4
 
 
