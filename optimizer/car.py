@@ -28,7 +28,7 @@ def amps_of_kw(power_kw: float, phases: int, volts: float = VOLTS) -> float:
     return power_kw * 1000.0 / (phases * volts)
 
 
-class Battery(msgspec.Struct, frozen=True, kw_only=True):
+class Battery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A battery that takes full power up to a state of charge and then less, in proportion to what is missing.
 
     The two stages are those of ACN-Sim (Lee et al., arXiv:2012.02809).
@@ -44,7 +44,7 @@ class Battery(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidProblem("a battery has a capacity, and states of charge between 0 and 1")
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a driver wants; every field may be combined with every other.
 
     As much as `energy_kwh` or `target_soc` asks for is bought, or as much as the battery takes; at the least cost that
@@ -68,7 +68,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """Of equally cheap plans take the latest, to spare the battery; the default is the earliest."""
 
 
-class Car(msgspec.Struct, frozen=True, kw_only=True):
+class Car(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A car that stands at a charger, or will."""
 
     maximum_kw: float

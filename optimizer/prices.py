@@ -32,7 +32,7 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = "CHF"
 
 
-class Band(msgspec.Struct, frozen=True, kw_only=True):
+class Band(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A price with the local times at which it holds; over midnight when `until` is not after `since`."""
 
     per_kwh: float
@@ -52,7 +52,7 @@ class Band(msgspec.Struct, frozen=True, kw_only=True):
         return inside and at.weekday() in self.weekdays and at.month in self.months
 
 
-class Tariff(msgspec.Struct, frozen=True, kw_only=True):
+class Tariff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A tariff by the local clock: the first band that holds gives the price."""
 
     zone: str
@@ -68,7 +68,7 @@ class Tariff(msgspec.Struct, frozen=True, kw_only=True):
         return next((band.per_kwh for band in self.bands if band.holds(local)), self.per_kwh)
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A published price, from one moment to another."""
 
     start: datetime

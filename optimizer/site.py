@@ -21,7 +21,7 @@ Fairness = Literal["share", "energy", "drivers"]
 the most energy, or the most drivers who get all they want."""
 
 
-class Circuit(msgspec.Struct, frozen=True, kw_only=True):
+class Circuit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A fuse or a breaker with what hangs on it: cars and other circuits."""
 
     circuit_id: str
