@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import audit, commands, crowd, throughput, upheaval
+from benchmarks import audit, commands, crowd, optimizer, throughput, upheaval
 from benchmarks.rows import Rows
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -24,6 +24,7 @@ SECTIONS: Final[dict[str, Callable[[Path], Rows]]] = {
     "idle": crowd.measure_idle,
     "100k": crowd.measure_100k,
     "audit": audit.measure,
+    "optimizer": optimizer.measure,
 }
 
 

@@ -6,8 +6,11 @@ from io import BytesIO
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
 from optimizer.errors import InvalidProblem
 from optimizer.grid import Grid
+from optimizer.limits import other_kw
 from optimizer.plan import Plan, SitePlan
 from optimizer.prices import Prices
 from optimizer.site import Site
@@ -20,7 +23,7 @@ def picture_of_car(plan: Plan, prices: Prices, zone: str) -> bytes:
     figure, below = _figure(plan.grid, prices, zone)
     for each in plan.segments:
         below.fill_between([each.start, each.end], each.power_kw, color=_CHARGE, linewidth=0)
-    return _png(figure)
+    return _png(figure, below)
 
 
 def picture_of_site(plan: SitePlan, site: Site, zone: str) -> bytes:
@@ -29,10 +32,12 @@ def picture_of_site(plan: SitePlan, site: Site, zone: str) -> bytes:
     powers = [[*row, row[-1]] for row in plan.power_kw]
     below.stackplot(plan.grid.edges, *powers, step="post", linewidth=0)
     if site.grid_limit_kw is not None:
-        limit_kw = [*site.grid_limit_kw, site.grid_limit_kw[-1]]
-        below.step(plan.grid.edges, limit_kw, where="post", color=_LIMIT, label="grid limit")
+        room_kw = (np.array(site.grid_limit_kw) * (1 - site.margin) - other_kw(site)).tolist()
+        below.step(
+            plan.grid.edges, [*room_kw, room_kw[-1]], where="post", color=_LIMIT, label="room under the grid limit"
+        )
         below.legend(frameon=False)
-    return _png(figure)
+    return _png(figure, below)
 
 
 def _figure(grid: Grid, prices: Prices, zone: str) -> tuple[Any, Any]:
@@ -47,17 +52,17 @@ def _figure(grid: Grid, prices: Prices, zone: str) -> tuple[Any, Any]:
     above.step(grid.edges, [*prices.per_kwh, prices.per_kwh[-1]], where="post", color=_INK)
     above.set_ylabel(f"{prices.currency}/kWh")
     below.set_ylabel("kW")
-    below.set_ylim(bottom=0)
-    ticks = AutoDateLocator(tz=local)
+    ticks = AutoDateLocator(tz=local)  # type: ignore[no-untyped-call]
     below.xaxis.set_major_locator(ticks)
-    below.xaxis.set_major_formatter(ConciseDateFormatter(ticks, tz=local))
+    below.xaxis.set_major_formatter(ConciseDateFormatter(ticks, tz=local))  # type: ignore[no-untyped-call]
     below.set_xlim(grid.edges[0], grid.end)
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
     return figure, below
 
 
-def _png(figure: Any) -> bytes:
+def _png(figure: Any, below: Any) -> bytes:
+    below.set_ylim(bottom=0)
     written = BytesIO()
     figure.savefig(written, format="png")
     return written.getvalue()

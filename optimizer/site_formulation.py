@@ -67,7 +67,7 @@ def site_model(site: Site, *, whole: bool = False) -> SiteModel:
     kwh = {(number, slot): float(offers[number].hours[slot]) * kw for (number, slot), kw in power.items()}
     delivered = []
     for number, (car, offer) in enumerate(zip(site.cars, offers, strict=True)):
-        mine = {slot: bought for (owner, slot), bought in kwh.items() if owner == number}
+        mine = {slot: kwh[number, slot] for slot in range(site.grid.slots) if (number, slot) in kwh}
         metered = pulp.lpSum(mine.values())
         paid = pulp.lpSum(float(offer.price[slot]) * bought for slot, bought in mine.items())
         if offer.wanted_kwh < float("inf"):
