@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optimizer.car import Car, Wish
+from optimizer.check import violations
 from optimizer.cluster import Feeder, InOrder, SiteShard, coordinate
 from optimizer.grid import Grid
 from optimizer.plan import Outcome, SitePlan
 from optimizer.prices import Prices
 from optimizer.site import Site
+from optimizer.site_plan import plan_site
 
 GRID = Grid(datetime(2026, 1, 15, 12, tzinfo=UTC), (3600,) * 6)
 MOST = 2.0
@@ -75,19 +77,18 @@ def plan_exactly(each: Site) -> SitePlan:
     cost, (powers,), lacks = least_cost([each])
     base = np.array(each.base_load_kw or ())
     outcome = Outcome(energy_kwh=0.0, metered_kwh=0.0, cost=0.0, missing_kwh=lacks)
-    fields = {
-        "grid": GRID,
-        "power_kw": tuple(map(tuple, powers.tolist())),
-        "metered_kwh": tuple(map(tuple, powers.tolist())),
-        "outcomes": (outcome,),
-        "site_kw": tuple((powers.sum(axis=0) + base).tolist()),
-        "peak_kw": 0.0,
-        "cost": cost,
-        "method": "lp",
-        "proven": True,
-        "bound": cost,
-    }
-    return SitePlan(**{name: fields[name] for name in SitePlan.__struct_fields__ if name in fields})
+    return SitePlan(
+        grid=GRID,
+        power_kw=tuple(map(tuple, powers.tolist())),
+        metered_kwh=tuple(map(tuple, powers.tolist())),
+        outcomes=(outcome,),
+        site_kw=tuple((powers.sum(axis=0) + base).tolist()),
+        peak_kw=0.0,
+        cost=cost,
+        method="lp",
+        proven=True,
+        bound=cost,
+    )
 
 
 def shards_of(sites: Sequence[Site], parts: int) -> InOrder:
@@ -171,3 +172,23 @@ def test_a_limit_for_another_number_of_slots_or_none_at_all_is_refused() -> None
         Feeder(grid=GRID, limit_kw=(1.0, 2.0), most_per_kwh=MOST)
     with pytest.raises(ValueError, match="a round at least"):
         coordinate(Feeder(grid=GRID, limit_kw=(1.0,) * 6, most_per_kwh=MOST), InOrder([]), rounds=0)
+
+
+def test_sites_with_sun_and_minimum_currents_agree_too() -> None:
+    """The site planner itself, with all that it knows."""
+    sun = tuple(4.0 if slot in (1, 2) else 0.0 for slot in range(GRID.slots))
+    own = [
+        msgspec.structs.replace(
+            site([12.0, 9.0], [0.2, 0.1, 0.1, 0.2, 0.3, 0.3], 25.0),
+            pv_kw=sun,
+            cars=tuple(Car(car_id=name, maximum_kw=11.0, minimum_kw=4.14, wish=Wish(energy_kwh=10.0)) for name in "ab"),
+        )
+        for _ in range(3)
+    ]
+    limit = (30.0,) * GRID.slots
+    shards = InOrder([SiteShard(own, plan_site)])
+    found = coordinate(Feeder(grid=GRID, limit_kw=limit, most_per_kwh=MOST), shards, rounds=20)
+    assert np.all(found.load_kw <= np.array(limit) + 1e-6)
+    assert found.missing_kwh == pytest.approx(0.0, abs=1e-3)
+    for each, plan in zip(own, shards.shards[0].plans, strict=True):
+        assert violations(each, plan.power_kw, plan.metered_kwh) == []
