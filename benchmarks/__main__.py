@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import audit, commands, crowd, optimizer, throughput, upheaval
+from benchmarks import audit, commands, crowd, optimizer, planners, rollout, throughput, upheaval
 from benchmarks.rows import Rows
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -25,6 +25,8 @@ SECTIONS: Final[dict[str, Callable[[Path], Rows]]] = {
     "100k": crowd.measure_100k,
     "audit": audit.measure,
     "optimizer": optimizer.measure,
+    "rollout": rollout.measure,
+    "planners": planners.measure,
 }
 
 
