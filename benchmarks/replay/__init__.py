@@ -1,0 +1,1 @@
+"""Real charging sessions, replayed second by second under one policy after the other."""
