@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import audit, commands, crowd, optimizer, planners, rollout, throughput, upheaval
-from benchmarks import audit, commands, crowd, throughput, upheaval
 from benchmarks.replay import contest
 from benchmarks.rows import Rows
 

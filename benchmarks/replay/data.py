@@ -141,6 +141,8 @@ def nl_day_ahead(data: Path, start: datetime, seconds: int) -> Prices:
     per_kwh = np.full(quarters, np.nan)
     with gzip.open(data / NL_PRICES, "rt", newline="") as file:
         for line in csv.DictReader(file):
+            if not line["Datetime (UTC)"]:
+                continue  # the file ends in empty lines
             quarter = int((_moment(line["Datetime (UTC)"]) - start).total_seconds()) // QUARTER_S
             if -4 < quarter < quarters:
                 per_kwh[max(quarter, 0) : quarter + 4] = float(line["Price (EUR/MWhe)"]) / 1000

@@ -6,7 +6,7 @@ constraints, so its optimum is a bound: no policy delivers the same at less cost
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import highspy
 import numpy as np
@@ -29,6 +29,8 @@ class Optimum:
     slot_s: int
     bound: float
     """The least cost, the lowest peak or the most energy: what was asked for."""
+    peak_kw: float = 0.0
+    """Of the site, over slots; only where it was asked for."""
 
     def site_kw(self, slots: int) -> Floats:
         """Return the power of the site in each slot."""
@@ -75,15 +77,16 @@ class Foresight:
         self._hours = (np.minimum(leaves, begins + slot_s) - np.maximum(arrives, begins)) * SECOND_H
         self._most_kwh = np.array([each.max_kw for each in sessions])[self._session] * self._hours
 
-    def cheapest(self, prices: Prices, delivered_kwh: Floats) -> Optimum:
-        """Return the cheapest way to deliver to each session what it got."""
+    def cheapest(self, prices: Prices, delivered_kwh: Floats, *, by_peak: bool = False) -> Optimum:
+        """Return the cheapest way to deliver to each session what it got, by energy or by energy and peak."""
         cost = prices.per_kwh[self._slot * self._slot_s // QUARTER_S]
-        return self._solve(cost, at_least_kwh=np.maximum(delivered_kwh - SLACK_KWH, 0.0))
+        at_least_kwh = np.maximum(delivered_kwh - SLACK_KWH, 0.0)
+        return self._solve(cost, at_least_kwh, peak_cost=prices.peak_per_kw if by_peak else 0.0)
 
     def most_energy(self) -> Optimum:
         """Return how the most energy is delivered; its bound is that energy."""
         best = self._solve(np.full(len(self._slot), -1.0), at_least_kwh=np.zeros(len(self._site.sessions)))
-        return Optimum(best.session, best.slot, best.energy_kwh, best.slot_s, -best.bound)
+        return replace(best, bound=-best.bound)
 
     def lowest_peak(self) -> Optimum:
         """Return how all get what they can get at the lowest peak of the site; its bound is that peak, in kW."""
@@ -97,11 +100,11 @@ class Foresight:
         wanted = np.array([each.wanted_kwh for each in sessions])
         taken = len(self._slot)
         tapered = np.flatnonzero(np.array([each.taper_from < 1 for each in sessions])[self._session])
-        peak = np.array([taken + len(tapered)])
+        peak = taken + len(tapered)
         rows = _Rows()
         y = np.arange(taken)
         rows.add(at_least_kwh, wanted, (self._session, y, np.ones(taken)))
-        self._add_limit(rows, y, int(peak[0]), by_peak=peak_cost > 0)
+        self._add_limit(rows, y, peak, by_peak=peak_cost > 0)
         self._add_tapers(rows, tapered, taken)
         solution = _highs(
             np.concatenate([cost, np.zeros(len(tapered)), [peak_cost]]),
@@ -109,8 +112,9 @@ class Foresight:
             rows,
         )
         energy = np.clip(solution[:taken], 0.0, None)
-        bound = float(solution[peak[0]]) if peak_cost else float(cost @ energy)
-        return Optimum(self._session, self._slot, energy, self._slot_s, bound)
+        peak_kw = float(solution[peak])
+        bound = float(cost @ energy) + peak_cost * peak_kw
+        return Optimum(self._session, self._slot, energy, self._slot_s, bound, peak_kw)
 
     def _add_limit(self, rows: _Rows, y: Ints, peak: int, *, by_peak: bool) -> None:
         """What all take in a slot is under the site's limit, and under the peak."""

@@ -80,7 +80,7 @@ def test_norwegian_sessions_are_read_by_garage_with_the_charger_that_explains_th
 
 
 def test_dutch_prices_are_read_in_both_formats_of_their_file(tmp_path: Path) -> None:
-    text = "Datetime (UTC),Datetime (Local),Price (EUR/MWhe)\n2020-01-06 00:00:00,,50\n06/01/2020 01:00,,-20\n"
+    text = "Datetime (UTC),Datetime (Local),Price (EUR/MWhe)\n2020-01-06 00:00:00,,50\n06/01/2020 01:00,,-20\n,,\n"
     write(tmp_path, data.NL_PRICES, text)
     prices = data.nl_day_ahead(tmp_path, START, 2 * 3600)
     assert list(prices.per_kwh) == [0.05] * 4 + [-0.02] * 4
