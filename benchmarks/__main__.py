@@ -12,6 +12,7 @@ from typing import Final
 
 from benchmarks import audit, commands, crowd, optimizer, planners, rollout, throughput, upheaval
 from benchmarks.replay import contest
+from benchmarks import api, audit, commands, crowd, live, throughput, upheaval
 from benchmarks.rows import Rows
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -28,6 +29,8 @@ SECTIONS: Final[dict[str, Callable[[Path], Rows]]] = {
     "optimizer": optimizer.measure,
     "rollout": rollout.measure,
     "planners": planners.measure,
+    "live": live.measure,
+    "api": api.measure,
 }
 WITH_DATA: Final[dict[str, Callable[[Path], Rows]]] = {"replay": contest.measure}
 """They read the data sets of `--data`, which are no part of the project."""
