@@ -17,6 +17,7 @@ from joserfc.jwk import OctKey
 
 from cluster.identity.caller import Caller, Role
 from cluster.identity.errors import BadToken
+from cluster.identity.remembered import Remembered
 
 OWN_ISSUER: Final = "cloudbay"
 
@@ -26,6 +27,7 @@ class _Claims(msgspec.Struct):
     sub: str
     roles: list[Role]
     iat: int
+    exp: int
 
 
 class OwnTokens:
@@ -33,10 +35,17 @@ class OwnTokens:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._remembered: Remembered[tuple[int, Caller]] = Remembered()
 
     async def identify(self, token: str) -> Caller:
         """Return who a token speaks for. Raises BadToken."""
-        return read(token, self._key)
+        known = self._remembered.get(token)
+        if known is not None and time.time() < known[0]:
+            return known[1]
+        claims = _read(token, self._key)
+        caller = _caller(claims)
+        self._remembered.keep(token, (claims.exp, caller))
+        return caller
 
 
 def mint(key: bytes, roles: Collection[Role], life_s: int, subject: str = "cli") -> str:
@@ -48,10 +57,17 @@ def mint(key: bytes, roles: Collection[Role], life_s: int, subject: str = "cli")
 
 def read(token: str, key: bytes) -> Caller:
     """Return who a token speaks for. Raises BadToken."""
+    return _caller(_read(token, key))
+
+
+def _read(token: str, key: bytes) -> _Claims:
     try:
         claims = jwt.decode(token, OctKey.import_key(key), algorithms=["HS256"]).claims
         jwt.JWTClaimsRegistry(iss={"essential": True, "value": OWN_ISSUER}, exp={"essential": True}).validate(claims)
-        known = msgspec.convert(claims, _Claims)
+        return msgspec.convert(claims, _Claims)
     except (JoseError, msgspec.ValidationError, ValueError):
         raise BadToken("the bearer token is not valid; get one with `cloudbay token`") from None
-    return Caller(known.sub, OWN_ISSUER, frozenset(known.roles), logged_in_at=datetime.fromtimestamp(known.iat, UTC))
+
+
+def _caller(claims: _Claims) -> Caller:
+    return Caller(claims.sub, OWN_ISSUER, frozenset(claims.roles), logged_in_at=datetime.fromtimestamp(claims.iat, UTC))

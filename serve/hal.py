@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, Generic, NotRequired, TypeVar
 
+import orjson
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict  # as pydantic asks for below Python 3.12
@@ -34,6 +35,13 @@ class HalResponse(JSONResponse):
     """An answer that can be walked."""
 
     media_type = "application/hal+json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the JSON of an answer."""
+        try:
+            return orjson.dumps(content)
+        except TypeError:  # numbers of more than 64 bits
+            return super().render(content)
 
 
 class Link(TypedDict):

@@ -15,6 +15,7 @@ from cluster.identity.caller import Caller, Role
 from cluster.identity.machine_keys import MachineKeys
 from cluster.identity.oauth import words
 from cluster.identity.people import LOCAL_ISSUER
+from cluster.identity.remembered import Remembered
 from cluster.identity.sessions import RecentlyEnded
 from cluster.identity.signing import ACCESS_TOKEN, NotOurToken, Signer
 
@@ -28,6 +29,7 @@ class _Claims(msgspec.Struct):
     client_id: str
     aud: list[str]
     scope: str
+    exp: int
     roles: frozenset[Role] = frozenset()
     auth_time: int | None = None
     sid: str | None = None
@@ -41,13 +43,14 @@ class IssuedTokens:
         self._signer = signer
         self._ended = ended
         self._audiences = frozenset(audiences)
+        self._remembered: Remembered[_Claims] = Remembered()
 
     async def identify(self, token: str) -> Caller:
         """Return who a token speaks for. Raises NotOurToken."""
-        try:
-            claims = msgspec.convert(self._signer.read(token, ACCESS_TOKEN), _Claims)
-        except msgspec.ValidationError:
-            raise NotOurToken("the token is not valid, or has expired") from None
+        claims = self._remembered.get(token)
+        if claims is None or self._signer.now() >= claims.exp:
+            claims = self._read(token)
+            self._remembered.keep(token, claims)
         if self._audiences.isdisjoint(claims.aud):
             raise NotOurToken(_AUDIENCE)
         if self._ended.has(claims.sid) or self._ended.has(claims.grant_id):
@@ -56,6 +59,12 @@ class IssuedTokens:
             return Caller(f"client:{claims.sub}", LOCAL_ISSUER, claims.roles, frozenset(words(claims.scope)))
         logged_in_at = None if claims.auth_time is None else datetime.fromtimestamp(claims.auth_time, UTC)
         return Caller(claims.sub, LOCAL_ISSUER, claims.roles, None, logged_in_at, claims.sid)
+
+    def _read(self, token: str) -> _Claims:
+        try:
+            return msgspec.convert(self._signer.read(token, ACCESS_TOKEN), _Claims)
+        except msgspec.ValidationError:
+            raise NotOurToken("the token is not valid, or has expired") from None
 
 
 class KeyCallers:

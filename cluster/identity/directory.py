@@ -18,6 +18,8 @@ from cluster.identity.machine_keys import PREFIX
 from cluster.identity.people import AccountClosed
 from cluster.identity.sessions import RecentlyEnded
 from configs.fields import ApiName
+from cluster.identity.remembered import Remembered
+from configs.settings import ApiName
 
 _MAX_CHARS: Final = 16 * 1024
 
@@ -65,12 +67,17 @@ class Callers:
         self._outside = outside
         self._people = people
         self._ended = ended
+        self._issuers: Remembered[str] = Remembered()
 
     async def identify(self, token: str) -> Caller:
         """Return who a bearer token speaks for. Raises an error with status 401, and Unavailable."""
         if token.startswith(PREFIX):
             return await self._keys.identify(token)
-        own = self._own.get(_issuer(token))
+        issuer = self._issuers.get(token)
+        if issuer is None:
+            issuer = _issuer(token)
+            self._issuers.keep(token, issuer)
+        own = self._own.get(issuer)
         if own is not None:
             return await own.identify(token)
         known = await self._outside.verify(token, self._api)

@@ -57,6 +57,10 @@ class Signer:
         self._clock = clock
         self._new_id = new_id
 
+    def now(self) -> int:
+        """Return the time that tokens go by, in seconds since 1970."""
+        return int(self._clock().timestamp())
+
     def access_token(self, about: AccessClaims, life_s: int) -> str:
         """Return an access token that is good for `life_s` seconds (RFC 9068)."""
         claims: dict[str, Any] = {

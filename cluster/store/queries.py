@@ -7,12 +7,12 @@ Must not know: HTTP, who may see what.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, Select, func, literal, or_, select, union_all
+from sqlalchemy import Row, Select, Text, bindparam, func, literal, literal_column, or_, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.command import Command
@@ -37,6 +37,8 @@ from cluster.store.paging import MAX_LIMIT, Order
 from cluster.store.reader import Reader
 from cluster.store.sealed import EVENT_PAYLOAD, NOTICE_PAYLOAD, VARIABLE_VALUE, words
 from cluster.store.tables.chargers import (
+from cluster.store.tables import (
+    NEVER,
     commands,
     id_tokens,
     notices,
@@ -69,6 +71,21 @@ _OPEN = transactions.c.ended_at.is_(None)
 _CONNECTED = stations.c.gateway_id.is_not(None)
 _PLAIN = [name for name in TransactionSummary.__struct_fields__ if name != "id_token"]
 _SUMMARY = [transactions.c.holder, *(transactions.c[name] for name in _PLAIN)]
+_MAX_OPEN: Final = 100
+_OPEN_HERE = (
+    select(*(column.label(f"open_{column.name}") for column in _SUMMARY))
+    .where(transactions.c.station_id == stations.c.station_id, _OPEN)
+    .order_by(transactions.c.began_at.desc(), transactions.c.id.desc())
+    .limit(_MAX_OPEN)
+    .lateral("open_here")
+)
+# A station with what charges at it, in one question: it is what is asked most. A row for each transaction, or one.
+_STATION = (
+    select(*STATION_COLUMNS, *_OPEN_HERE.c)
+    .select_from(stations.outerjoin(_OPEN_HERE, true()))
+    .where(stations.c.station_id == bindparam("wanted", type_=Text))
+    .order_by(_OPEN_HERE.c.open_began_at.desc(), _OPEN_HERE.c.open_id.desc())
+)
 _VARIABLE_KEY = list(variables.primary_key.columns)
 _in_outbox = select(func.count()).select_from(outbox).scalar_subquery()
 _published = select(journal_readers.c.position).where(journal_readers.c.reader == STREAM).scalar_subquery()
@@ -85,11 +102,9 @@ def _frames_that(which: Holds) -> Select[Any]:
 # One row of the log holds a frame and the answer to it.
 _FRAMES = union_all(_frames_that(Holds.RECEIVED), _frames_that(Holds.SENT)).subquery("frames")
 
-_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER: Final = literal_column(NEVER, stations.c.last_seen_at.type)
 _BY_ID: Final = Order([stations.c.station_id], (str,))
-_BY_LAST_SEEN: Final = Order(
-    [func.coalesce(stations.c.last_seen_at, literal(_NEVER)), stations.c.station_id], (datetime, str)
-)
+_BY_LAST_SEEN: Final = Order([func.coalesce(stations.c.last_seen_at, _NEVER), stations.c.station_id], (datetime, str))
 _BY_MODEL: Final = Order([stations.c.model, stations.c.station_id], (str, str))
 STATIONS: Final[dict[StationOrder, Order]] = {
     "stationId": _BY_ID,
@@ -150,13 +165,13 @@ class PostgresQueries:
 
     async def station(self, station_id: str, show_tokens: bool = False) -> StationDetail:
         """Return one station with its open transactions. Raises NotFound."""
-        row = await self._reader.one(select(*STATION_COLUMNS).where(stations.c.station_id == station_id))
-        if row is None:
+        rows = await self._reader.all(_STATION, {"wanted": station_id})
+        if not rows:
             raise NotFound(f"there is no station {station_id}")
-        station = decode_station(row._mapping)
+        station = decode_station(rows[0]._mapping)
         password_set, station.password_digest = station.password_digest is not None, None
-        open_ones = await self.transactions(station_id, is_open=True, show_tokens=show_tokens)
-        return StationDetail(station, password_set, open_ones.items)
+        charging = [self._open_here(row, show_tokens) for row in rows if row.open_id is not None]
+        return StationDetail(station, password_set, charging)
 
     async def transactions(
         self,
@@ -280,6 +295,11 @@ class PostgresQueries:
         id_token = opened_holder(self._vault, row.id, row.holder).id_token
         shown = None if id_token is None else _shown(id_token, show_tokens)
         return TransactionSummary(id_token=shown, **{name: row._mapping[name] for name in _PLAIN})
+
+    def _open_here(self, row: Row[Any], show_tokens: bool) -> TransactionSummary:
+        id_token = opened_holder(self._vault, row.open_id, row.open_holder).id_token
+        shown = None if id_token is None else _shown(id_token, show_tokens)
+        return TransactionSummary(id_token=shown, **{name: row._mapping[f"open_{name}"] for name in _PLAIN})
 
     def _received(self, rows: Sequence[Row[Any]]) -> list[ReceivedMeterValues]:
         found = []

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.command import Command
@@ -19,11 +20,12 @@ from actors.domain.transaction import ChargingTransaction, GapReport
 from actors.errors import BadRequest, NotFound
 from actors.ports import Unit
 from cluster.store.charger_store import PostgresChargerStore
+from cluster.store.decoding import STATION_COLUMNS
 from cluster.store.fleet import PostgresFleet
 from cluster.store.gateways import PostgresGateways
-from cluster.store.queries import PostgresQueries
+from cluster.store.queries import STATIONS, PostgresQueries
 from cluster.store.tokens import PostgresTokens
-from cluster.store.views import FleetCounts, ReceivedMeterValues, masked
+from cluster.store.views import FleetCounts, ReceivedMeterValues, StationOrder, masked
 from tests.twins.vault import fixed_vault
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -242,3 +244,27 @@ async def test_what_cannot_be_looked_for_is_a_bad_request(queries: PostgresQueri
 
 def test_masking_never_shows_half_of_a_token() -> None:
     assert [masked(text) for text in ("", "1234", "12345678", "123456789")] == ["", "****", "********", "*****6789"]
+
+
+@pytest.mark.parametrize("order", STATIONS)
+async def test_every_order_of_stations_is_read_from_an_index(engine: AsyncEngine, order: StationOrder) -> None:
+    """A page of 100,000 stations costs what the page costs."""
+    query = STATIONS[order].at(select(*STATION_COLUMNS), None, 50)
+    text_of_it = str(query.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True}))
+    async with engine.connect() as connection:
+        await connection.execute(text("SET enable_seqscan = off"))
+        plan = "\n".join((await connection.execute(text(f"EXPLAIN {text_of_it}"))).scalars())
+    assert "Index Scan" in plan
+    assert "Sort" not in plan, plan
+
+
+async def test_a_station_is_read_with_all_that_charges_at_it_the_newest_first(
+    queries: PostgresQueries, store: PostgresChargerStore
+) -> None:
+    running = [charged(number, id_token=SOMEONE) for number in (1, 3, 2)]
+    await store.commit([Unit("CP-1", [Station("CP-1"), *running, charged(4, ended_at=NOON)])])
+    await store.commit([Unit("CP-2", [Station("CP-2"), charged(5, "CP-2")])])
+    found = await queries.station("CP-1")
+    assert [one.transaction_id for one in found.open_transactions] == ["tx-3", "tx-2", "tx-1"]
+    assert found.open_transactions == (await queries.transactions("CP-1", is_open=True)).items
+    assert (await queries.station("CP-1", show_tokens=True)).open_transactions[0].id_token == SOMEONE
