@@ -65,7 +65,7 @@ async def test_a_meter_value_is_seen_at_once_by_who_listens(running: Running) ->
 async def test_a_rolling_restart_sends_listeners_on_and_they_miss_nothing(running: Running) -> None:
     headers = {"Authorization": f"Bearer {token(running)}"}
     url = f"{running.platform.api}{PATH}?station=LIVE-2"
-    async with browser(running, "station=LIVE-2") as socket, listening(url, headers=headers) as stream:
+    async with browser(running, "station=LIVE-2") as socket, listening(url, headers=headers, silence_s=60) as stream:
         station = await BareStation.connect(running.stations, "LIVE-2")
         await first(stream, "StationConnected")
         await first(socket, "StationConnected")
@@ -88,7 +88,7 @@ async def test_a_rolling_restart_sends_listeners_on_and_they_miss_nothing(runnin
                 await asyncio.sleep(0.2)
     assert await station.event(0)
     await station.leave()
-    async with listening(url, after=last, headers=headers) as stream:
+    async with listening(url, after=last, headers=headers, silence_s=60) as stream:
         await first(stream, "StationConnected")
         assert (await first(stream, "TransactionUpdated"))["data"]["energyWh"] == 0
     async with httpx.AsyncClient(trust_env=False) as client:

@@ -89,13 +89,17 @@ async def _lines(response: httpx.Response) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def listening(
-    url: str, station: str | None = None, after: str | None = None, headers: dict[str, str] | None = None
+    url: str,
+    station: str | None = None,
+    after: str | None = None,
+    headers: dict[str, str] | None = None,
+    silence_s: float = 10,
 ) -> AsyncIterator[EventSource]:
-    """Open an event stream."""
+    """Open an event stream; one that is silent for `silence_s` fails."""
     headers = {"Accept": "text/event-stream", **(headers or {})} | ({} if after is None else {"Last-Event-ID": after})
     params = None if station is None else {"station": station}
     async with (
-        httpx.AsyncClient(timeout=httpx.Timeout(10), trust_env=False) as client,
+        httpx.AsyncClient(timeout=httpx.Timeout(silence_s), trust_env=False) as client,
         client.stream("GET", url, params=params, headers=headers) as response,
     ):
         yield EventSource(response)
