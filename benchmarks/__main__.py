@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import audit, commands, crowd, optimizer, planners, rollout, throughput, upheaval
+from benchmarks import api, audit, commands, crowd, live, optimizer, planners, rollout, throughput, upheaval
 from benchmarks.replay import contest
-from benchmarks import api, audit, commands, crowd, live, throughput, upheaval
 from benchmarks.rows import Rows
 
 RESULTS = Path(__file__).with_name("results.json")

@@ -16,10 +16,9 @@ from cluster.identity.claims import Identity
 from cluster.identity.errors import BadToken
 from cluster.identity.machine_keys import PREFIX
 from cluster.identity.people import AccountClosed
+from cluster.identity.remembered import Remembered
 from cluster.identity.sessions import RecentlyEnded
 from configs.fields import ApiName
-from cluster.identity.remembered import Remembered
-from configs.settings import ApiName
 
 _MAX_CHARS: Final = 16 * 1024
 

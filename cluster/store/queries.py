@@ -37,7 +37,6 @@ from cluster.store.paging import MAX_LIMIT, Order
 from cluster.store.reader import Reader
 from cluster.store.sealed import EVENT_PAYLOAD, NOTICE_PAYLOAD, VARIABLE_VALUE, words
 from cluster.store.tables.chargers import (
-from cluster.store.tables import (
     NEVER,
     commands,
     id_tokens,

@@ -1,12 +1,15 @@
 """What chargers store: stations, transactions, readings, commands, id tokens and OCPP frames.
 
 Rows that are written again and again (stations, transactions) keep free space on their pages (fillfactor) and have no
-index on a column that changes with every write, so that PostgreSQL updates them in place (HOT) and indexes do not grow.
+index on a column that changes with every write, so that PostgreSQL updates them in place (HOT) and indexes do not grow;
+but for `stations_last_seen_at`: a list in that order is asked for, and a station is written every few minutes at most.
 There are no foreign keys from what stations report: the writer is fenced, and a check per row would be paid on the hot
 path. Must not know: who reads or writes.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from sqlalchemy import (
     JSON,
@@ -23,10 +26,14 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
 from cluster.store.tables.base import SEALED, Time, metadata
+
+NEVER: Final = "'1970-01-01 00:00:00+00'::timestamptz"
+"""What a list takes for the last sight of a station that was never seen."""
 
 stations = Table(
     "stations",
@@ -60,6 +67,16 @@ Index(
     stations.c.gateway_id,
     stations.c.station_id,
     postgresql_where=stations.c.gateway_id.is_not(None),
+)
+# Lists of stations by what they are sorted by; few are away, or not accepted.
+Index("stations_last_seen_at", func.coalesce(stations.c.last_seen_at, text(NEVER)), stations.c.station_id)
+Index("stations_model", stations.c.model, stations.c.station_id)
+Index("stations_away", stations.c.station_id, postgresql_where=stations.c.gateway_id.is_(None))
+Index(
+    "stations_not_accepted",
+    stations.c.registration,
+    stations.c.station_id,
+    postgresql_where=text("registration <> 'Accepted'"),
 )
 # The stations of a site.
 Index("stations_site_id", stations.c.site_id, postgresql_where=stations.c.site_id.is_not(None))

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 
 _NEVER = sa.text("COALESCE(last_seen_at, '1970-01-01 00:00:00+00'::timestamptz)")
 
