@@ -36,7 +36,7 @@ def furnished_platform() -> MemoryPlatform:
     return platform
 
 
-def bearer(*roles: Role, life_s: int = 60, key: bytes = TOKEN_KEY, subject: str = "ann") -> dict[str, str]:
+def bearer(*roles: Role, life_s: int = 3600, key: bytes = TOKEN_KEY, subject: str = "ann") -> dict[str, str]:
     """Return the header of a caller."""
     return {"Authorization": f"Bearer {mint(key, roles, life_s, subject=subject)}"}
 
