@@ -4,8 +4,9 @@ A slot with less than the minimum on average is charged for a part, at the minim
 the limits for that part, and may not be shorter than `Site.minimum_on_s`, so not every plan of mean powers will do.
 
 First such a plan is rounded in time: what a car is owed runs up slot by slot until it is worth switching on, and where
-not even the minimum currents fit, those who are owed most go first, so that cars take turns. Then, car by car, what is
-still missing is bought where there is room. That plan always exists and stands if the solver finds no better one.
+not even the minimum currents fit, whoever is owed the largest share goes first, so that cars take turns. Then, car by
+car, what is still missing is bought where there is room. That plan always exists and stands if the solver finds none
+that is better.
 
 Second, an integer program that is small because nearly everything stands: only cars with a power below their minimum
 have choices, in those slots, the dearest ones they use and the cheapest ones they do not.
@@ -48,7 +49,7 @@ def rounded(columns: SiteColumns, mean_kw: Floats, target_kwh: Floats) -> Schedu
     for slot in range(columns.site.grid.slots):
         owed_kwh += mean_kw[:, slot] * hours[:, slot]
         waiting = np.flatnonzero((owed_kwh > NEAR_KW) & (owed_kwh >= least_kwh[:, slot]) & (room.most_kw[:, slot] > 0))
-        for car in sorted(waiting.tolist(), key=lambda car: (-cars[car].priority, -owed_kwh[car])):
+        for car in sorted(waiting.tolist(), key=lambda car: (-cars[car].priority, -owed_kwh[car] / target_kwh[car])):
             reach_kw = room.reach_in(slot, car)
             if reach_kw > 0 and reach_kw >= cars[car].minimum_kw:
                 kwh = min(float(owed_kwh[car]), reach_kw * float(hours[car, slot]))

@@ -26,7 +26,7 @@ def crowds(draw: st.DrawFn) -> tuple[Grid, Prices, list[Car]]:
 
 
 @given(crowds())
-@settings(max_examples=400)
+@settings(max_examples=250)
 def test_a_crowd_gets_what_each_car_gets_alone(case: tuple[Grid, Prices, list[Car]]) -> None:
     grid, prices, cars = case
     kwh = plan_crowd(grid, prices, crowd_of(grid, cars))

@@ -48,8 +48,8 @@ def test_published_steps_go_before_the_tariff() -> None:
 def test_a_slot_with_two_prices_has_their_mean_over_time() -> None:
     grid = make_grid(datetime(2026, 1, 15, 20, tzinfo=UTC), datetime(2026, 1, 15, 22, tzinfo=UTC), slot_s=7200)
     assert compile_prices(grid, EWZ).per_kwh == pytest.approx(((0.2618 + 0.1551) / 2,))
-    half = [Step(grid.start, grid.start + timedelta(minutes=80), 0.1)]
-    assert compile_prices(grid, EWZ, half).per_kwh == pytest.approx(((0.1 * 80 + 0.1551 * 40) / 120,))
+    half = [Step(grid.start, grid.start + timedelta(minutes=70), 0.1)]
+    assert compile_prices(grid, EWZ, half).per_kwh == pytest.approx(((0.1 * 70 + 0.1551 * 50) / 120,))
 
 
 def test_bands_may_hold_in_some_months() -> None:

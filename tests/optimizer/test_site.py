@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from msgspec import structs
 from optimizer.car import Car, Wish, kw_of_amps
 from optimizer.check import violations
 from optimizer.errors import InvalidProblem
+from optimizer.fairness import fair_kwh
 from optimizer.grid import Grid
+from optimizer.minimum import rounded
 from optimizer.plan import SitePlan
 from optimizer.prices import Prices
 from optimizer.replan import carried, changes, steady
@@ -21,7 +24,7 @@ from optimizer.segments import segments_of_site
 from optimizer.site import Circuit, Site
 from optimizer.site_columns import columns_of
 from optimizer.site_greedy import least_laxity, static_share
-from optimizer.site_plan import plan_site
+from optimizer.site_plan import least_cost, plan_site
 from tests.optimizer.cars import START
 from tests.optimizer.sites import broken, site, sites, with_cars
 
@@ -196,6 +199,19 @@ def test_where_not_even_the_minimum_currents_fit_cars_take_turns() -> None:
     assert not broken(many, plan)
     assert all(sum(row[slot] > 0 for row in plan.power_kw) <= 1 for slot in range(16))
     assert got(plan) == pytest.approx([5.0] * 4, rel=0.15)
+
+
+def test_turns_follow_the_share_that_is_owed_and_not_who_wants_most() -> None:
+    """A car that wants little and leaves early is not passed over for one that is owed more kWh."""
+    small = car(1.5, 4.14, minimum_kw=4.14, leaves=START + timedelta(hours=1))
+    large = car(10.0, 22.0, minimum_kw=4.14)
+    grid = Grid(START, (900,) * 8)
+    shared = Site(grid=grid, prices=Prices(per_kwh=(0.2,) * 8), cars=(small, large, large), grid_limit_kw=(5.0,) * 8)
+    columns = columns_of(shared)
+    target_kwh, _ = fair_kwh(columns, columns.most_kwh(), 10.0)
+    mean_kw, _ = least_cost(columns, target_kwh, columns.most_kwh(), 10.0)
+    schedule = rounded(columns, mean_kw, target_kwh)
+    assert schedule.kwh[0].sum() > 0.6 * target_kwh[0]
 
 
 def test_a_slot_below_the_minimum_is_charged_for_a_part_at_the_minimum() -> None:
