@@ -14,18 +14,6 @@ Phase = Literal["L1", "L2", "L3"]
 PHASES: Final[tuple[Phase, Phase, Phase]] = ("L1", "L2", "L3")
 
 VOLTS: Final = 230.0
-MINIMUM_A: Final = 6.0
-"""What a car needs to charge at all (IEC 61851-1)."""
-
-
-def kw_of_amps(amps: float, phases: int, volts: float = VOLTS) -> float:
-    """Return the power of a current that flows on each of so many phases."""
-    return amps * phases * volts / 1000.0
-
-
-def amps_of_kw(power_kw: float, phases: int, volts: float = VOLTS) -> float:
-    """Return the current on each of so many phases."""
-    return power_kw * 1000.0 / (phases * volts)
 
 
 class Battery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +62,7 @@ class Car(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     maximum_kw: float
     """At the meter, all phases together: the least of what cable, charger and car allow."""
     minimum_kw: float = 0.0
-    """It charges with this or more, or not at all: 6 A are 1.38 kW on one phase and 4.14 kW on three."""
+    """It charges with this or more, or not at all: 6 A (IEC 61851-1) are 1.38 kW on one phase and 4.14 kW on three."""
     wish: Wish = Wish()
     car_id: str = ""
     circuit_id: str = ""

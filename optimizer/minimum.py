@@ -109,9 +109,7 @@ def _integer(
     upper[:powers] = np.where(mean > NEAR_KW, upper[:powers], 0.0)
     lower[free], upper[free] = 0.0, columns.most_kw[free]
     on, room, short = count + np.arange(len(free)), count + len(free) + np.arange(len(free)), count + 2 * len(free)
-    each, none = np.arange(cars), np.zeros(len(free))
-    minimum_kw = columns.minimum_kw[free]
-    least_kw = minimum_kw * np.minimum(1.0, columns.site.minimum_on_s / 3600.0 / columns.hours[free])
+    each, none, minimum_kw = np.arange(cars), np.zeros(len(free)), columns.minimum_kw[free]
     energy = columns.energy_rows(target_kwh, target_kwh)
     program = Program(
         np.concatenate([lower, none, none, np.zeros(cars)]),
@@ -124,9 +122,7 @@ def _integer(
                 target_kwh,
                 target_kwh,
             ),
-            _rows([(free, none + 1.0), (on, -columns.most_kw[free])], none - INFINITE, none),
-            _rows([(free, none + 1.0), (on, -least_kw)], none, none + INFINITE),
-            _rows([(free, none + 1.0), (room, none + 1.0), (on, -minimum_kw)], none, none + INFINITE),
+            *_switches(columns, free, on, room),
             columns.shared_rows(free, room),
             columns.grid_rows(),
             columns.money_rows(),
@@ -140,6 +136,21 @@ def _integer(
     kwh[kwh < NEAR_KW] = 0.0
     least = np.array([[car.minimum_kw] for car in columns.site.cars])
     return Schedule(np.where(kwh > 0, np.maximum(mean_kw, least), 0.0), kwh), program.bound
+
+
+def _switches(columns: SiteColumns, free: Indices, on: Indices, room: Indices) -> list[Block]:
+    """Return the rows that bind powers to their switches; the big-M of each is its own maximum.
+
+    Off is no power; on is the energy of the minimum on-time at least, and room for the minimum.
+    """
+    none, minimum_kw = np.zeros(len(free)), columns.minimum_kw[free]
+    least_kw = minimum_kw * np.minimum(1.0, columns.site.minimum_on_s / 3600.0 / columns.hours[free])
+    power = (free, none + 1.0)
+    return [
+        _rows([power, (on, -columns.most_kw[free])], none - INFINITE, none),
+        _rows([power, (on, -least_kw)], none, none + INFINITE),
+        _rows([power, (room, none + 1.0), (on, -minimum_kw)], none, none + INFINITE),
+    ]
 
 
 def _rows(terms: list[tuple[Indices, Floats]], lower: Floats, upper: Floats) -> Block:

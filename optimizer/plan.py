@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -76,15 +75,3 @@ class SitePlan(msgspec.Struct, frozen=True, kw_only=True):
     is a bound of the expected cost, with what is lost then."""
     notes: tuple[str, ...] = ()
     """What was tried before, and why it was not taken."""
-
-
-def segments_of(grid: Grid, power_kw: Sequence[float]) -> tuple[Segment, ...]:
-    """Return the stretches of equal power above zero."""
-    segments: list[Segment] = []
-    for start, end, power in zip(grid.edges[:-1], grid.edges[1:], power_kw, strict=True):
-        if power <= 0:
-            continue
-        if segments and segments[-1].end == start and segments[-1].power_kw == power:
-            start = segments.pop().start
-        segments.append(Segment(start, end, float(power)))
-    return tuple(segments)

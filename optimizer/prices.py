@@ -7,6 +7,7 @@ replace the tariff where they are known.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
@@ -30,6 +31,13 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     peak_so_far_kw: float = 0.0
     """The peak that is paid already: the highest since the billing period began."""
     currency: str = "CHF"
+
+    def __post_init__(self) -> None:
+        amounts = (*self.per_kwh, *(self.feed_in_per_kwh or ()), self.peak_per_kw, self.peak_so_far_kw)
+        if not all(map(math.isfinite, amounts)):
+            raise InvalidProblem("a price is a number, and not infinite")
+        if self.peak_per_kw < 0:
+            raise InvalidProblem("a peak does not earn money")
 
 
 class Band(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

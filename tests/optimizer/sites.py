@@ -26,6 +26,11 @@ SITE_WISHES = st.builds(
 WIRED = st.sampled_from([PHASES, ("L1",), ("L2",), ("L3",), ("L2", "L3")])
 
 
+def kw_of_amps(amps: float, phases: int) -> float:
+    """Return the power of a current that flows on each of so many phases of 230 V."""
+    return amps * phases * 0.230
+
+
 def site(*cars: Car, slots: int = 4, price: Any = None, **more: Any) -> Site:
     """Return a site with hourly slots."""
     prices = Prices(per_kwh=tuple(price or [0.2] * slots))

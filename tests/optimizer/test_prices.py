@@ -1,12 +1,13 @@
 """Tariffs hold by the local clock, whatever UTC does; published steps go before them."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import pytest
 
 from optimizer.errors import InvalidProblem
 from optimizer.grid import day_grid, make_grid
-from optimizer.prices import Band, Step, Tariff, compile_prices
+from optimizer.prices import Band, Prices, Step, Tariff, compile_prices
 
 # ewz 2019: the high tariff from Monday to Saturday, 6 to 22, in Rp.
 EWZ = Tariff(
@@ -56,3 +57,11 @@ def test_bands_may_hold_in_some_months() -> None:
     summer = Tariff(zone="Europe/Zurich", per_kwh=0.3, bands=(Band(per_kwh=0.2, months=(6, 7, 8)),))
     assert set(compile_prices(day_grid(date(2026, 7, 1), "Europe/Zurich"), summer).per_kwh) == {0.2}
     assert set(compile_prices(day_grid(date(2026, 1, 1), "Europe/Zurich"), summer).per_kwh) == {0.3}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"per_kwh": (0.1, float("nan"))}, {"per_kwh": (float("inf"),)}, {"per_kwh": (0.1,), "peak_per_kw": -1.0}]
+)
+def test_what_is_no_price_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidProblem):
+        Prices(**wrong)

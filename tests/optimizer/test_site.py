@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from msgspec import structs
 
-from optimizer.car import Car, Wish, kw_of_amps
+from optimizer.car import Car, Wish
 from optimizer.check import violations
 from optimizer.errors import InvalidProblem
 from optimizer.fairness import fair_kwh
@@ -26,7 +26,7 @@ from optimizer.site_columns import columns_of
 from optimizer.site_greedy import least_laxity, static_share
 from optimizer.site_plan import least_cost, plan_site
 from tests.optimizer.cars import START
-from tests.optimizer.sites import broken, site, sites, with_cars
+from tests.optimizer.sites import broken, kw_of_amps, site, sites, with_cars
 
 
 def car(kwh: float, kw: float = 10.0, **more: Any) -> Car:
@@ -153,10 +153,10 @@ def test_a_site_that_contradicts_itself_is_refused() -> None:
 
 
 def test_the_least_share_is_raised_first_and_then_the_next() -> None:
-    """The one that leaves first gets half of the first hour; the others share what is left evenly."""
-    cars = (car(10.0, leaves=START.replace(hour=19)), car(20.0), car(20.0))
-    plan = plan_site(site(*cars, slots=2, grid_limit_kw=(10.0, 10.0)))
-    assert got(plan) == pytest.approx([4, 8, 8], abs=1e-4)
+    """The one that leaves first is stuck at 40 %; the others get the same share of what they could not give to it."""
+    cars = (car(10.0, leaves=START + timedelta(hours=1)), car(10.0, 30.0), car(20.0, 30.0))
+    plan = plan_site(site(*cars, slots=2, grid_limit_kw=(4.0, 26.0)))
+    assert got(plan) == pytest.approx([4, 26 / 3, 52 / 3], abs=1e-4)
     assert not any(outcome.binding == "wish" for outcome in plan.outcomes)
 
 
@@ -240,6 +240,12 @@ def test_the_seconds_of_a_site_keep_its_limits() -> None:
     for moment in edges:
         running = [each for rows in segments_of_site(narrow, plan) for each in rows if each.start <= moment < each.end]
         assert sum(each.power_kw for each in running) <= 13.0 + 1e-6
+
+
+def test_a_site_without_cars_has_an_empty_plan() -> None:
+    plan = plan_site(site(base_load_kw=(3.0,) * 4))
+    assert (plan.power_kw, plan.proven) == ((), True)
+    assert plan.cost == pytest.approx(4 * 3 * 0.2)
 
 
 # When the solver is not there, and what is never trusted.
