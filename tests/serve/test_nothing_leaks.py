@@ -12,6 +12,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any, Final
 
 import httpx
@@ -66,6 +67,8 @@ PARTS: Final = {
     "site_id": "DEPOT", "subject": "x", "session_id": "x", "key_id": "x", "client_id": "x",
     "seq": "1", "approval_id": "x", "webhook_id": "x", "delivery_id": "1",
 }  # fmt: skip
+numbers = count(1)
+"""Of keys: with one that was used before a request would go no further."""
 PLACE: Final = re.compile(r"\{\w+\}")
 BAD_TOKENS: Final = [
     "", "Bearer", f"Bearer {CARD}", f"Bearer {'a.' * 500}", "Basic cGxhbnRlZA==", "Bearer é".encode(),
@@ -136,7 +139,7 @@ class Scanner:
         method, _, path = operation.partition(" ")
         token = bearer("admin")
         self._told.append(token["Authorization"].partition(" ")[2])
-        headers = token | {"Idempotency-Key": f'"{KEY}"'} | request.pop("headers", {})
+        headers = token | {"Idempotency-Key": f'"{KEY}-{next(numbers)}"'} | request.pop("headers", {})
         answer = await client.request(method, request.pop("path", path.format(**PARTS)), headers=headers, **request)
         self.statuses.add(answer.status_code)
         said = f"{answer.text}\n{dict(answer.headers)}"
