@@ -23,8 +23,9 @@ async def test_the_api_describes_itself(anonymous: httpx.AsyncClient) -> None:
 async def test_every_link_of_the_root_leads_somewhere(auditor: httpx.AsyncClient) -> None:
     links = (await auditor.get("/admin/v1/")).json()["_links"]
     parts = {"station_id": "CP-1", "site_id": "DEPOT", "transaction_id": "00000000-0000-0000-0000-000000000001"}
+    endless_or_elsewhere = {"curies", "cb:events", "cb:user"}  # a stream; nobody is known here: see test_people.py
     for relation, link in links.items():
-        if relation != "curies":
+        if relation not in endless_or_elsewhere:
             href = link["href"].partition("{?")[0].format(**parts)
             assert (await auditor.get(href)).status_code == 200, relation
 

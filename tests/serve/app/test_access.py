@@ -143,6 +143,7 @@ FOREIGN: Final[dict[str, st.SearchStrategy[str]]] = {
     "offer_id": st.sampled_from(["away-station", "away-site"]),
     "webhook_id": st.just("away-webhook"),
     "delivery_id": st.just("1"),
+    "session_id": st.just("away-session"),
 }
 JSON: Final = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
