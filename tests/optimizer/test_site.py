@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from msgspec import structs
 
-from optimizer.car import Car, Wish
+from optimizer.car import Battery, Car, Wish
 from optimizer.check import violations
 from optimizer.errors import InvalidProblem
 from optimizer.fairness import fair_kwh
@@ -231,15 +232,27 @@ def test_no_car_is_switched_on_for_less_than_the_minimum_on_time() -> None:
     assert got(plan) == pytest.approx([10.1])
 
 
-def test_the_seconds_of_a_site_keep_its_limits() -> None:
-    narrow = site(*[car(9.0, minimum_kw=4.0)] * 3, price=(0.1, 0.2, 0.3, 0.15), grid_limit_kw=(13.0,) * 4)
-    plan = plan_site(narrow)
-    edges = sorted(
-        {moment for rows in segments_of_site(narrow, plan) for each in rows for moment in (each.start, each.end)}
-    )
-    for moment in edges:
-        running = [each for rows in segments_of_site(narrow, plan) for each in rows if each.start <= moment < each.end]
-        assert sum(each.power_kw for each in running) <= 13.0 + 1e-6
+@given(sites())
+@settings(max_examples=60)
+def test_the_seconds_of_a_site_are_its_powers_and_its_energies(any_site: Site) -> None:
+    """At no second is any car above the power that was checked against the limits, and each gets its energy."""
+    plan = plan_site(any_site)
+    for powers, kwh, segments in zip(plan.power_kw, plan.metered_kwh, segments_of_site(any_site, plan), strict=True):
+        given_kwh = 0.0
+        for each in segments:
+            given_kwh += (each.end - each.start).total_seconds() / 3600 * each.power_kw
+            for slot, (begin, end) in enumerate(pairwise(plan.grid.edges)):
+                if each.start < end and each.end > begin:
+                    assert each.power_kw <= powers[slot] + 1e-6
+        assert given_kwh == pytest.approx(sum(kwh), abs=1e-4)
+
+
+def test_a_battery_that_tapers_is_never_offered_more_than_was_checked() -> None:
+    battery = Battery(capacity_kwh=20, soc=0.7, taper_from_soc=0.8)
+    tapering = Car(maximum_kw=10, battery=battery, wish=Wish(target_soc=0.95))
+    narrow = site(tapering, slots=2, grid_limit_kw=(5.0, 5.0))
+    (segments,) = segments_of_site(narrow, plan_site(narrow))
+    assert max(each.power_kw for each in segments) <= 5.0 + 1e-6
 
 
 def test_a_site_without_cars_has_an_empty_plan() -> None:
