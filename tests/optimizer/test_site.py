@@ -272,6 +272,28 @@ def test_without_time_for_the_solver_the_plan_is_greedy_and_says_why() -> None:
     assert not broken(narrow, plan)
 
 
+def test_what_time_does_not_suffice_to_prove_is_not_called_proven() -> None:
+    """Forty cars take turns at a connection for two of them, which no solver settles in a second."""
+    rng = random.Random(5)
+    grid = Grid(START, (900,) * 96)
+    cars = [
+        Car(
+            maximum_kw=rng.choice([7.36, 11.0, 22.0]),
+            minimum_kw=4.14,
+            arrives=grid.edges[rng.randrange(40)],
+            leaves=grid.edges[rng.randrange(50, 96)],
+            wish=Wish(energy_kwh=rng.uniform(5, 45)),
+        )
+        for _ in range(40)
+    ]
+    price = tuple(round(rng.gauss(0.2, 0.05), 4) for _ in range(96))
+    crowded = Site(grid=grid, prices=Prices(per_kwh=price), cars=tuple(cars), grid_limit_kw=(11.0,) * 96)
+    plan = plan_site(crowded, time_limit_s=1.0)
+    assert not plan.proven
+    assert plan.notes
+    assert not broken(crowded, plan)
+
+
 @given(sites())
 @settings(max_examples=100)
 def test_greedy_plans_and_static_shares_keep_every_limit(any_site: Site) -> None:
