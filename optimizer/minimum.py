@@ -9,7 +9,7 @@ car, what is still missing is bought where there is room. That plan always exist
 that is better.
 
 Second, an integer program that is small because nearly everything stands: only cars with a power below their minimum
-have choices, in those slots, the dearest ones they use and the cheapest ones they do not.
+have choices: in those slots, in the dearest they use and in the cheapest they do not; more of them if that is too few.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from optimizer.site_columns import NEAR_KW, Indices, SiteColumns
 from optimizer.site_greedy import Room, buy, cut_to_money
 from optimizer.solver import INFINITE, Block, Program
 
-DEAREST: Final = 4
-CHEAPEST: Final = 4
+WIDTHS: Final = (2, 8)
+"""How many of a car's dearest used and cheapest unused slots are open, at first and when that is too few."""
 
 
 def below_minimum(columns: SiteColumns, mean_kw: Floats) -> Indices:
@@ -62,10 +62,12 @@ def rounded(columns: SiteColumns, mean_kw: Floats, target_kwh: Floats) -> Schedu
     return room.schedule
 
 
-def restricted(columns: SiteColumns, mean_kw: Floats, target_kwh: Floats, gap: float, time_limit_s: float) -> Schedule:
+def restricted(
+    columns: SiteColumns, mean_kw: Floats, target_kwh: Floats, width: int, gap: float, time_limit_s: float
+) -> Schedule:
     """Return the best plan with the choices that are left open. Raises SolverFailed unless that is proven in time."""
     mean = mean_kw[columns.car, columns.slot]
-    free = _choices(columns, mean, below_minimum(columns, mean_kw))
+    free = _choices(columns, mean, below_minimum(columns, mean_kw), width)
     return _integer(columns, mean, free, target_kwh, gap, time_limit_s)[0]
 
 
@@ -75,15 +77,15 @@ def complete(columns: SiteColumns, target_kwh: Floats, gap: float, time_limit_s:
     return _integer(columns, columns.most_kw, free, target_kwh, gap, time_limit_s)
 
 
-def _choices(columns: SiteColumns, mean: Floats, below: Indices) -> Indices:
+def _choices(columns: SiteColumns, mean: Floats, below: Indices, width: int) -> Indices:
     """Return the columns whose on and off is open."""
     worth = columns.cost()[: columns.powers] / columns.hours
     chosen = [below]
     for car in np.unique(columns.car[below]):
         mine = np.flatnonzero(columns.car == car)
         used, unused = mine[mean[mine] > NEAR_KW], mine[mean[mine] <= NEAR_KW]
-        chosen.append(used[np.argsort(-worth[used], kind="stable")[:DEAREST]])
-        chosen.append(unused[np.argsort(worth[unused], kind="stable")[:CHEAPEST]])
+        chosen.append(used[np.argsort(-worth[used], kind="stable")[:width]])
+        chosen.append(unused[np.argsort(worth[unused], kind="stable")[:width]])
     return np.unique(np.concatenate(chosen))
 
 

@@ -17,7 +17,7 @@ from optimizer.errors import SolverFailed
 from optimizer.fairness import SLACK, fair_kwh
 from optimizer.grid import Floats
 from optimizer.limits import other_kw
-from optimizer.minimum import below_minimum, complete, restricted, rounded, weigh
+from optimizer.minimum import WIDTHS, below_minimum, complete, restricted, rounded, weigh
 from optimizer.plan import Method, SitePlan
 from optimizer.site import Site
 from optimizer.site_columns import SiteColumns, columns_of
@@ -105,11 +105,12 @@ def _with_minimum(
     best = rounded(columns, mean_kw, target_kwh)
     bound, near = least + standing, max(gap * abs(least), _NEAR_MONEY)
     try:
-        if weigh(columns, best, target_kwh) > bound + near:
-            found = restricted(columns, mean_kw, target_kwh, near / 4, time_limit_s / 2)
-            best = min(best, found, key=lambda schedule: weigh(columns, schedule, target_kwh))
+        for width in WIDTHS:
+            if weigh(columns, best, target_kwh) > bound + near:
+                found = restricted(columns, mean_kw, target_kwh, width, near / 4, time_limit_s / 3)
+                best = min(best, found, key=lambda schedule: weigh(columns, schedule, target_kwh))
         if weigh(columns, best, target_kwh) > bound + near and np.count_nonzero(columns.minimum_kw) <= _MOST_BINARIES:
-            found, least = complete(columns, target_kwh, near / 4, time_limit_s / 2)
+            found, least = complete(columns, target_kwh, near / 4, time_limit_s / 3)
             bound = max(bound, least + standing)
             best = min(best, found, key=lambda schedule: weigh(columns, schedule, target_kwh))
     except SolverFailed as failure:
