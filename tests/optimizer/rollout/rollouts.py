@@ -34,13 +34,13 @@ def traits(draw: st.DrawFn, slots: int, controllers: bool) -> Traits:
     return Traits(
         stratum=draw(st.sampled_from(STRATA)),
         areas=tuple(sorted(draw(st.sets(st.sampled_from(AREAS), max_size=2)))),
-        usage=draw(st.sampled_from([None, "shop", "home"])),
+        usage=draw(st.sampled_from(["shop", "home", None])),
         controller=draw(st.sampled_from([None, "lc"])) if controllers else None,
-        image_mb=draw(st.sampled_from([0.0, IMAGE_MB])),
+        image_mb=draw(st.sampled_from([IMAGE_MB, 0.0])),
         download_slots=draw(st.integers(0, 2)),
         outage_slots=draw(st.integers(1, 2)),
         blackouts=draw(st.sampled_from([(), ((begin, begin + 2),)])),
-        severity=draw(st.sampled_from([0.0, 0.5])),
+        severity=draw(st.sampled_from([0.5, 0.2, 0.0])),
         restart_kw=draw(st.sampled_from([0.0, 11.0])),
     )
 
@@ -77,7 +77,7 @@ def rollouts(draw: st.DrawFn) -> Rollout:
             for name in AREAS
         },
         busy={"shop": draw(busy), "home": draw(busy)},
-        failure_bound={"small": 0.1, "large": draw(st.sampled_from([0.0, 0.03]))},
+        failure_bound={"small": 0.1, "large": draw(st.sampled_from([0.03, 0.0]))},
         controllers={
             "lc": Controller(IMAGE_MB, draw(few) * IMAGE_MB, ("site",), draw(st.integers(0, 2)), draw(st.booleans()))
         },
@@ -86,8 +86,8 @@ def rollouts(draw: st.DrawFn) -> Rollout:
             cdn_mb=draw(maybe(few, slots, IMAGE_MB)),
             installs=draw(maybe(few, slots)),
             returns=draw(maybe(few, slots)),
-            risk=draw(st.sampled_from([None, 0.2, 0.5, growing])),
-            service=draw(st.sampled_from([None, 0.1, 0.25])),
+            risk=draw(st.sampled_from([growing, 0.5, None])),
+            service=draw(st.sampled_from([0.1, 0.25, None])),
         ),
         orders=orders,
         underway=draw(st.sampled_from([(), (Underway("cell 0", -1, 1),)])),

@@ -137,3 +137,11 @@ def test_cells_that_wait_for_each_other_are_refused() -> None:
     cells = tuple(Cell(name, Traits("s"), 1) for name in "ab")
     with pytest.raises(ValueError, match="wait for each other"):
         plan_rollout(Rollout(slots=4, cells=cells, orders=(Order("a", "b"), Order("b", "a"))))
+
+
+def test_images_that_one_cell_has_are_of_no_use_to_another() -> None:
+    waits = Traits("s", image_mb=10.0, severity=1.0)
+    cells = (Cell("has", Traits("s", image_mb=10.0), 4, downloaded=4), Cell("waits", waits, 4))
+    plan = planned(Rollout(slots=8, cells=cells, limits=Limits(cdn_mb=10.0)))
+    assert [batch.slot for batch in plan.installs if batch.cell == "waits"] == [1, 2, 3, 4]
+    assert plan.bound == pytest.approx(10.0)

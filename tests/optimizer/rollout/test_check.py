@@ -139,7 +139,7 @@ def test_a_broken_rule_is_named(rule: str) -> None:
     assert all(named in each for each in found)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(rollouts(), st.data())
 def test_it_lets_pass_what_the_formulation_admits_and_nothing_else(asked: Rollout, data: st.DataObject) -> None:
     """A plan, one batch of which is moved to any other slot."""

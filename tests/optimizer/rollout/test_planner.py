@@ -16,7 +16,7 @@ from optimizer.rollout.request import Rollout
 from optimizer.rollout.terms import Terms
 from tests.optimizer.rollout.rollouts import rollouts
 
-slow = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+slow = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 def assert_sound(rollout: Rollout, plan: Plan | NoPlan) -> None:
