@@ -193,7 +193,10 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def _canonical(payload: dict[str, object]) -> bytes:
-    return _encode(payload)
+    try:
+        return _encode(payload)
+    except UnicodeEncodeError:
+        raise BadRequest("the payload holds half a character") from None
 
 
 class Approvals:

@@ -28,7 +28,7 @@ _VERIFICATION = "GET /audit-entries/verification"
 _Text = Annotated[str | None, Query(min_length=1, max_length=200)]
 _From = Annotated[Moment | None, Query(alias="from", description="At or after.")]
 _Until = Annotated[Moment | None, Query(alias="to", description="Before.")]
-_ANCHOR = r"^\d{1,18}:[0-9a-f]{64}$"
+_ANCHOR = r"^[1-9][0-9]{0,17}:[0-9a-f]{64}$"
 
 
 @router.get("", response_model=ListOf[AuditEntryOut])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, JsonValue, StringConstraints
 
@@ -12,7 +12,9 @@ from cluster.audit.chain import FindingKind
 from serve.hal import Resource
 from serve.wire import Asked, Wire
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, pattern=r"^[^\x00]*\S[^\x00]*$")]
+_TEXT: Final = r"^[^\x00-\x08\x0b-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x08\x0b-\x1f\x7f]*$"
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, pattern=_TEXT)]
+"""Something that can be read: not only blanks, and no control characters but tabs and ends of lines."""
 Kind = Annotated[str, Field(json_schema_extra={"enum": sorted(KINDS)})]
 
 

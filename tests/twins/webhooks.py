@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from actors.errors import Changed, Conflict, NotFound, Unavailable
+from actors.errors import BadRequest, Changed, Conflict, NotFound, Unavailable
 from cluster.bus.outbox import WaitingEvent
 from cluster.store.deliveries import GRACE, NOT_ALLOWED
 from cluster.store.views import Page
@@ -270,6 +270,8 @@ class MemoryDeliveryQueue:
 
 def paged(found: Sequence[T], cursor: str | None, limit: int) -> Page[T]:
     """Cut a page out of a list; the cursor is how many came before."""
+    if cursor is not None and not (cursor.isascii() and cursor.isdecimal()):
+        raise BadRequest("the cursor is not one that a page of this list has given")
     start = int(cursor or 0)
     more = start + limit < len(found)
     previous = None if cursor is None else str(max(start - limit, 0))

@@ -84,6 +84,12 @@ async def test_what_is_asked_again_under_its_id_is_asked_once(desk: Desk) -> Non
     assert (await desk.list()).items == [first]
 
 
+@pytest.mark.parametrize("payload", [{"a": "\ud800"}, {"\ud800": 1}])
+async def test_a_payload_that_is_no_text_is_refused(desk: Desk, payload: dict[str, object]) -> None:
+    with pytest.raises(BadRequest, match="half a character"):
+        await desk.ask(ANN, new_id(), msgspec.structs.replace(WISH, payload=payload))
+
+
 async def test_who_could_decide_is_told(desk: Desk) -> None:
     asked = await desk.ask(ANN, new_id(), WISH)
     assert [desk.may_decide(who, asked) for who in (ANN, BOB, EVE, KEY)] == [False, True, False, False]
