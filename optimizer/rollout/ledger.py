@@ -120,7 +120,7 @@ class Ledger:
         missing = count - at_hand
         last = slot - traits.download_slots + 1
         if (name := traits.controller) is not None and (since := self._fetchable_since(name)) is not None:
-            taken = _latest(self._lan[name][since:last] / traits.image_mb, missing)
+            taken = _latest(self._lan[name][since : max(0, last)] / traits.image_mb, missing)
             for at, images in taken:
                 self._lan[name][since + at] -= images * traits.image_mb
                 self._fetches[cell, since + at, True] += images

@@ -12,7 +12,7 @@ from optimizer.rollout.linear import solve
 from optimizer.rollout.placing import greedy, rounded
 from optimizer.rollout.plan import NoPlan, Plan
 from optimizer.rollout.planner import Effort, plan_emergency, plan_rollout
-from optimizer.rollout.request import Rollout
+from optimizer.rollout.request import Cell, Controller, Rollout, Traits
 from optimizer.rollout.terms import Terms
 from tests.optimizer.rollout.rollouts import rollouts
 
@@ -85,3 +85,15 @@ def test_an_emergency_keeps_the_rules_that_are_left_and_ends_no_sooner_than_prov
     last = max((batch.slot + outage[batch.cell] for batch in plan.installs), default=0)
     assert last <= plan.finish
     assert plan.finish_bound <= plan.finish
+
+
+def test_no_image_comes_from_a_controller_before_there_was_time_for_it() -> None:
+    """A download of two slots cannot be there in the first one, however near its controller is."""
+    traits = Traits("large", controller="lc", image_mb=10.0, download_slots=2)
+    cell = Cell("hall", traits, count=2, downloaded=1)
+    published = Controller(image_mb=10.0, lan_mb=10.0, published=True)
+    rollout = Rollout(3, (cell,), controllers={"lc": published})
+    plan = greedy(Terms(rollout))
+    assert isinstance(plan, Plan)
+    assert violations(rollout, plan) == []
+    assert sum(batch.count for batch in plan.installs if batch.slot < 2) == 1
