@@ -14,6 +14,7 @@ from actors.errors import CloudBayError
 from cluster.audit.entry import Origin, Outcome, Target, make_entry
 from cluster.identity.caller import Caller
 from cluster.services import ApiServices
+from cluster.store.views import masked
 from serve.origin import address_of, network_of
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Recorded:
         route = getattr(request.scope.get("route"), "path", None)
         if route is None:  # nothing of ours was asked for
             return
-        parts = request.path_params
+        parts = {name: _recordable(name, str(part)) for name, part in request.path_params.items()}
         kind, own = route.strip("/").partition("/")[0], next(iter(parts.values()), "")
         caller = getattr(request.state, "caller", None)
         origin, services = _origin(request, caller), self._services
@@ -55,15 +56,20 @@ class Recorded:
             services.clock(),
             caller,
             f"{request.method} {self._prefix}{route}",
-            Target(kind, str(own)),
+            Target(kind, own),
             origin,
             Outcome(status),
-            {name: str(value) for name, value in parts.items()},
+            parts,
         )
         try:
             await services.audit_log.record(entry)
         except CloudBayError:
             log.exception("a request is not in the audit log", extra={"request_id": origin.request_id})
+
+
+def _recordable(name: str, part: str) -> str:
+    """Return what an entry may hold of a part of a path: an id token is a person's, and entries stay."""
+    return masked(part) if name == "id_token" else part
 
 
 def _origin(request: Request, caller: Caller | None) -> Origin:

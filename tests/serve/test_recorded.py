@@ -42,6 +42,13 @@ async def test_of_an_app_user_no_more_is_kept_than_an_id_and_a_network(
     assert (entry.subject, entry.address, entry.user_agent) == ("pia", "198.51.100.0/24", None)
 
 
+async def test_no_entry_holds_an_id_token(admin: httpx.AsyncClient, platform: MemoryPlatform) -> None:
+    await admin.delete("/admin/v1/tokens/04A2B3C4D5E680")
+    (entry,) = platform.audit_log.recorded
+    assert (entry.target_kind, entry.target_id) == ("tokens", "**********E680")
+    assert "04A2B3C4D5E680" not in str(entry)
+
+
 @pytest.mark.parametrize(
     ("address", "network"),
     [("203.0.113.9", "203.0.113.0/24"), ("2001:db8:1:2::3", "2001:db8:1::/48"), ("testclient", None)],
