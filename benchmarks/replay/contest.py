@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
+from multiprocessing import get_context
 from operator import add
 from pathlib import Path
 from typing import Any, Final
@@ -69,7 +70,8 @@ def measure(data: Path) -> Rows:
     rows = published.measure(data)
     contests = cases(data)
     totals: dict[tuple[str, str], Outcome] = {}
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    # Not by fork: the solver's threads, which the published figures started, would not be there in a copy.
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         by_peak = pool.submit(rows_by_peak, contests[0])
         # Ours takes longest, so it begins.
         under_way = {

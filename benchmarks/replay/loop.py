@@ -136,8 +136,8 @@ def replay(site: Site, policy: Policy, every_s: int = 300, watch: range = range(
         run.delivered_kwh[present.index] += drawn_kwh
         run.power_kw[now_s:until_s] = power_kw.sum(axis=1)
         over = offered_kw.sum() > site.limit_kw + TOLERANCE or bool(np.any(limits_a > present.max_a + TOLERANCE))
-        run.violations_s += (until_s - now_s) * over
+        drawn_over = np.count_nonzero(run.power_kw[now_s:until_s] > site.limit_kw + TOLERANCE)
+        run.violations_s += until_s - now_s if over else int(drawn_over)
         if now_s in watch:
             run.traces.append(Trace(now_s, present.index, power_kw, offered_kw))
-    run.violations_s += int(np.count_nonzero(run.power_kw > site.limit_kw + TOLERANCE))
     return run

@@ -168,6 +168,7 @@ def _highs(cost: Floats, most: Floats, rows: _Rows) -> Floats:
     solver = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.silent()
     solver.setOptionValue("solver", "ipm")
+    solver.setOptionValue("threads", 1)
     solver.passModel(program)
     solver.run()
     if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:

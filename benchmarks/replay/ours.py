@@ -24,7 +24,7 @@ HOUR_S: Final = 3600
 FINE_S: Final = 12 * HOUR_S
 """So far ahead a plan is in quarter hours, then in hours."""
 HORIZON_S: Final = 36 * HOUR_S
-GAP: Final = 1e-3
+GAP: Final = 3e-3
 TIME_LIMIT_S: Final = 1.0
 """What a plan may be dearer than its bound, and how long may be looked for a better one."""
 ASTRAY_KWH: Final = 0.05
