@@ -115,7 +115,7 @@ async def _databases(settings: Settings, stack: AsyncExitStack, screen: Screen) 
         applied = await migrate(str(database.url), key_provider(settings))
         settings = settings.model_copy(update={"database": database, "redis": redis})
         await make_first_keys(settings)
-        remark(f"applied {', '.join(applied)}" if applied else "up to date")
+        remark(f"{len(applied)} steps, up to {applied[-1]}" if applied else "up to date")
     return settings
 
 

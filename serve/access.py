@@ -57,6 +57,8 @@ class Rule(NamedTuple):
     """Whether a person must have logged in lately; a machine has no login, its scope was given to it with one."""
     people_only: bool = False
     """Whether no machine may, whatever its scopes."""
+    recorded: bool = False
+    """Whether the audit log tells of it though it only reads: much is taken away at once, or what people said."""
 
     def allows(self, caller: Caller, relation: Standing | None = None) -> bool:
         """Tell whether a caller may, who is this to what it is about; a login may still have to be a fresh one."""
@@ -85,18 +87,20 @@ class Rule(NamedTuple):
 _STAFF: Final[frozenset[Role]] = frozenset(get_args(Role))
 
 
-def _staff(scope: str, *roles: Role, fresh: bool = False, people_only: bool = False) -> Rule:
+def _staff(scope: str, *roles: Role, fresh: bool = False, people_only: bool = False, recorded: bool = False) -> Rule:
     admitted: frozenset[Role] = frozenset(roles) | {"admin"} if roles else _STAFF
-    return Rule(scope, admitted, fresh=fresh, people_only=people_only)
+    return Rule(scope, admitted, fresh=fresh, people_only=people_only, recorded=recorded)
 
 
+_ROTATION: Final = "POST /webhooks/{webhook_id}/secret"
+"""Of the secret that signs what a webhook sends."""
 _WEBHOOKS: Final = (
     "GET /webhooks",
     "POST /webhooks",
     "GET /webhooks/{webhook_id}",
     "PATCH /webhooks/{webhook_id}",
     "DELETE /webhooks/{webhook_id}",
-    "POST /webhooks/{webhook_id}/secret",
+    _ROTATION,
     "POST /webhooks/{webhook_id}/replay",
     "GET /webhooks/{webhook_id}/deliveries",
     "GET /webhooks/{webhook_id}/deliveries/{delivery_id}",
@@ -120,8 +124,8 @@ ADMIN: Final[Mapping[str, Rule]] = {
     "POST /stations/{station_id}/claim-code": _staff("people:write", "production"),
     "GET /stations/{station_id}/variables": _staff("stations:read"),
     "GET /stations/{station_id}/notices": _staff("stations:read"),
-    "GET /stations/{station_id}/log": _staff("frames:read", "support"),
-    "GET /stations/{station_id}/log.jsonl": _staff("frames:read", "support"),
+    "GET /stations/{station_id}/log": _staff("frames:read", "support", recorded=True),
+    "GET /stations/{station_id}/log.jsonl": _staff("frames:read", "support", recorded=True),
     "GET /stations/{station_id}/commands": _staff("commands:read"),
     "POST /stations/{station_id}/commands": _staff("commands:write", "operator", "support"),
     "GET /stations/{station_id}/commands/{command_id}": _staff("commands:read"),
@@ -166,7 +170,7 @@ ADMIN: Final[Mapping[str, Rule]] = {
     "DELETE /account/sessions": _staff("account:write", people_only=True),
     "DELETE /account/sessions/{session_id}": _staff("account:write", people_only=True),
     "GET /audit-entries": _staff("audit:read", "auditor"),
-    "GET /audit-entries.jsonl": _staff("audit:read", "auditor"),
+    "GET /audit-entries.jsonl": _staff("audit:read", "auditor", recorded=True),
     "GET /audit-entries/head": _staff("audit:read", "auditor"),
     "GET /audit-entries/verification": _staff("audit:read", "auditor"),
     "GET /audit-entries/{seq}": _staff("audit:read", "auditor"),
@@ -174,17 +178,21 @@ ADMIN: Final[Mapping[str, Rule]] = {
     "POST /approvals": _staff("approvals:write", "operator", "production", "firmware", "support"),
     "GET /approvals/{approval_id}": _staff("approvals:read"),
     "POST /approvals/{approval_id}/decision": _staff(
-        "approvals:write", "operator", "production", "firmware", "support"
+        "approvals:write", "operator", "production", "firmware", "support", fresh=True, people_only=True
     ),
     **{
         operation: _staff("webhooks:read") if operation.startswith("GET ") else _staff("webhooks:write", "operator")
         for operation in _WEBHOOKS
     },
+    _ROTATION: _staff("webhooks:write", "operator", fresh=True),
 }
 
 
-def _person(scope: str, *relations: Standing, fresh: bool = False, people_only: bool = False) -> Rule:
-    return Rule(scope, relations=frozenset(relations) or None, fresh=fresh, people_only=people_only)
+def _person(
+    scope: str, *relations: Standing, fresh: bool = False, people_only: bool = False, recorded: bool = False
+) -> Rule:
+    admitted = frozenset(relations) or None
+    return Rule(scope, relations=admitted, fresh=fresh, people_only=people_only, recorded=recorded)
 
 
 APP: Final[Mapping[str, Rule]] = {
@@ -216,12 +224,13 @@ APP: Final[Mapping[str, Rule]] = {
     "GET /account/sessions": _person("account:read", people_only=True),
     "DELETE /account/sessions": _person("account:write", people_only=True),
     "DELETE /account/sessions/{session_id}": _person("account:write", people_only=True),
-    "GET /account/data": _person("account:read"),
+    "GET /account/data": _person("account:read", recorded=True),
     "DELETE /account": _person("account:erase", fresh=True, people_only=True),
     **{
         operation: _person("webhooks:read" if operation.startswith("GET ") else "webhooks:write")
         for operation in _WEBHOOKS
     },
+    _ROTATION: _person("webhooks:write", fresh=True),
 }
 
 

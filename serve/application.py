@@ -106,7 +106,8 @@ def furnished(
     app.state.services = services
     app.state.metrics = CollectorRegistry()
     app.add_middleware(FirstAnswers, repeats=services.repeats)
-    app.add_middleware(Recorded, services=services, prefix=getattr(app.state, "prefix", ""))
+    rules = getattr(app.state, "access", {})
+    app.add_middleware(Recorded, services=services, prefix=getattr(app.state, "prefix", ""), table=rules)
     app.add_middleware(ETags)
     app.add_middleware(Limits, max_body_bytes=api.max_body_kb * 1024, max_header_bytes=api.max_header_kb * 1024)
     app.add_middleware(Requests, new_id=services.new_id, registry=app.state.metrics)

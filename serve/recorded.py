@@ -1,4 +1,4 @@
-"""Who did what: every request that changes something is in the audit log before its answer leaves.
+"""Who did what: a request that changes something, or takes much away, is in the audit log before its answer leaves.
 
 Must not know: which operations there are.
 """
@@ -6,6 +6,9 @@ Must not know: which operations there are.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,33 +18,43 @@ from cluster.audit.entry import Origin, Outcome, Target, make_entry
 from cluster.identity.caller import Caller
 from cluster.services import ApiServices
 from cluster.store.views import masked
+from serve.access import Rule
 from serve.origin import address_of, network_of
 
 log = logging.getLogger(__name__)
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_NO_RULES: Final[Mapping[str, Rule]] = MappingProxyType({})
 
 
 class Recorded:
     """Records a request when its answer begins. The answer goes on whatever becomes of the record: the deed is done."""
 
-    def __init__(self, app: ASGIApp, services: ApiServices, prefix: str) -> None:
+    def __init__(
+        self, app: ASGIApp, services: ApiServices, prefix: str = "", table: Mapping[str, Rule] = _NO_RULES
+    ) -> None:
         self._app = app
         self._services = services
         self._prefix = prefix
+        self._reads = frozenset(operation for operation, rule in table.items() if rule.recorded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; those that only read are not recorded."""
-        if scope["type"] != "http" or scope["method"] in _READING:
+        """Pass a request on; of those that only read, what the table names is recorded."""
+        if scope["type"] != "http" or (scope["method"] in _READING and not self._reads):
             await self._app(scope, receive, send)
             return
 
         async def send_recorded(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and self._is_recorded(scope):
                 await self._record(Request(scope), message["status"])
             await send(message)
 
         await self._app(scope, receive, send_recorded)
+
+    def _is_recorded(self, scope: Scope) -> bool:
+        if scope["method"] not in _READING:
+            return True
+        return f"{scope['method']} {getattr(scope.get('route'), 'path', None)}" in self._reads
 
     async def _record(self, request: Request, status: int) -> None:
         route = getattr(request.scope.get("route"), "path", None)

@@ -57,7 +57,21 @@ def test_a_network_is_too_large_to_know_a_person_by(address: str, network: str |
     assert network_of(address) == network
 
 
-async def test_reading_is_not(auditor: httpx.AsyncClient, platform: MemoryPlatform) -> None:
+@pytest.mark.parametrize(
+    "path", ["/admin/v1/stations/CP-1/log", "/admin/v1/stations/CP-1/log.jsonl", "/admin/v1/audit-entries.jsonl"]
+)
+async def test_who_takes_much_away_is_recorded(admin: httpx.AsyncClient, platform: MemoryPlatform, path: str) -> None:
+    answer = await admin.get(path)
+    (entry,) = platform.audit_log.recorded
+    assert (entry.subject, entry.action.partition(" ")[0], entry.status) == ("ann", "GET", answer.status_code)
+
+
+async def test_who_may_not_take_it_away_is_recorded_too(auditor: httpx.AsyncClient, platform: MemoryPlatform) -> None:
+    assert (await auditor.get("/admin/v1/stations/CP-1/log.jsonl")).status_code == 403
+    assert [entry.status for entry in platform.audit_log.recorded] == [403]
+
+
+async def test_other_reading_is_not(auditor: httpx.AsyncClient, platform: MemoryPlatform) -> None:
     await auditor.get("/admin/v1/stations")
     assert not platform.audit_log.recorded
 

@@ -30,15 +30,18 @@ DANGEROUS = {
     "POST /people/{subject}/erasure",
     "POST /clients", "POST /clients/{client_id}/secret", "DELETE /clients/{client_id}",
     "POST /stations/{station_id}/password", "POST /restart",
+    "POST /approvals/{approval_id}/decision", "POST /webhooks/{webhook_id}/secret",
 }  # fmt: skip
-_PARTS = {"subject": "x", "client_id": "x", "station_id": "CP-1"}
+_PARTS = {"subject": "x", "client_id": "x", "station_id": "CP-1", "approval_id": "x", "webhook_id": "x"}
 VERIFIER = "v" * 43
 FIVE_MINUTES = timedelta(minutes=5)
 
 
 def test_what_is_dangerous_is_named_here() -> None:
     assert {operation for operation, rule in ADMIN.items() if rule.fresh} == DANGEROUS
-    assert {operation for operation, rule in APP.items() if rule.fresh} == {"DELETE /account"}
+    assert {operation for operation, rule in APP.items() if rule.fresh} == {
+        "DELETE /account", "POST /webhooks/{webhook_id}/secret",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("operation", sorted(DANGEROUS))
