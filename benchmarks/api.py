@@ -19,6 +19,7 @@ from benchmarks.bare import PREFIX
 from benchmarks.processes import Platform, platform
 from benchmarks.rows import Rows, percentile, row
 
+STATION: Final = "/admin/v1/stations/CP-000042"
 AT_ONCE: Final = 8
 SLICES: Final = 10
 SLICE_S: Final = 2.0
@@ -45,8 +46,8 @@ def measure(folder: Path) -> Rows:
     """Fill a platform, and ask it one way after the other."""
     with platform(folder) as running:
         asyncio.run(_fill(running))
-        _deploy_bare(running)
         with running.client() as client:
+            _deploy_bare(running, client.get(STATION).raise_for_status().text)
             ours = asyncio.run(_ratio(running, client.headers["authorization"]))
             return ours | _lists(client)
 
@@ -58,17 +59,17 @@ async def _fill(running: Platform) -> None:
     await connection.close()
 
 
-def _deploy_bare(running: Platform) -> None:
+def _deploy_bare(running: Platform, constant: str) -> None:
     """Run it with the environment of the platform's Ray, which holds the key to it."""
     (raylet,) = (p for p in psutil.Process(running.pid).children(recursive=True) if p.name() == "raylet")
     (address,) = (part.partition("=")[2] for part in raylet.cmdline() if part.startswith("--gcs-address="))
-    command = [sys.executable, "-m", "benchmarks.bare", address, "cloudbay"]
+    command = [sys.executable, "-m", "benchmarks.bare", address, "cloudbay", constant]
     subprocess.run(command, env=raylet.environ(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 async def _ratio(running: Platform, token: str) -> Rows:
     """Ask both in turn, for seconds each, with requests that wait for nothing but their answers."""
-    counts = {"/admin/v1/stations/CP-000042": 0, f"{PREFIX}/station": 0}
+    counts = {STATION: 0, f"{PREFIX}/station": 0}
     await _ask_all(running.api, token, counts, SLICE_S)
     counts = dict.fromkeys(counts, 0)
     for _ in range(SLICES):

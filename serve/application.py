@@ -11,10 +11,9 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
-from pydantic.alias_generators import to_camel
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
@@ -24,10 +23,9 @@ from serve import access, docs
 from serve.context import Context, permitted
 from serve.description import describe
 from serve.etags import ETags
-from serve.hal import HalResponse
 from serve.headers import Deprecated, StandardHeaders
 from serve.idempotency import FirstAnswers, Repeated, repeat
-from serve.limits import Limits, json_only
+from serve.limits import Limits
 from serve.problems import add_problem_handlers
 from serve.recorded import Recorded
 from serve.requests import Requests
@@ -66,7 +64,7 @@ class Description(NamedTuple):
 
 def build(services: ApiServices, description: Description) -> FastAPI:
     """Return an application on these services. Raises ValueError for an operation without a rule."""
-    return furnished(assembled(description), services, description.deprecated)
+    return furnished(assembled(description), services, description.deprecated, json_only=True)
 
 
 def assembled(description: Description) -> FastAPI:
@@ -82,13 +80,12 @@ def assembled(description: Description) -> FastAPI:
         root_path_in_servers=False,
         redoc_url=None,
         separate_input_output_schemas=False,
-        default_response_class=HalResponse,
-        generate_unique_id_function=lambda route: to_camel(route.name),
     )
     app.state.prefix = prefix
     app.state.access = table
+    app.state.guard = description.guard
     for router in description.routers:
-        app.include_router(router, dependencies=[Depends(description.guard), Depends(json_only)])
+        app.router.routes.extend(router.routes)  # not included: FastAPI looks through included routers twice
     app.router.routes.extend(WebSocketRoute(path, served) for path, served in description.sockets.items())
     access.check(app, table)
     if unknown := set(description.deprecated) - set(table):
@@ -99,9 +96,13 @@ def assembled(description: Description) -> FastAPI:
 
 
 def furnished(
-    app: FastAPI, services: ApiServices, deprecated: Mapping[str, Deprecated] = MappingProxyType({})
+    app: FastAPI,
+    services: ApiServices,
+    deprecated: Mapping[str, Deprecated] = MappingProxyType({}),
+    *,
+    json_only: bool = False,
 ) -> FastAPI:
-    """Give an application the services behind it, and what every request gets."""
+    """Give an application the services behind it, and what every request gets; `json_only` says what bodies may be."""
     api = services.settings.api
     app.state.services = services
     app.state.metrics = CollectorRegistry()
@@ -109,7 +110,8 @@ def furnished(
     rules = getattr(app.state, "access", {})
     app.add_middleware(Recorded, services=services, prefix=getattr(app.state, "prefix", ""), table=rules)
     app.add_middleware(ETags)
-    app.add_middleware(Limits, max_body_bytes=api.max_body_kb * 1024, max_header_bytes=api.max_header_kb * 1024)
+    most_bytes = {"max_body_bytes": api.max_body_kb * 1024, "max_header_bytes": api.max_header_kb * 1024}
+    app.add_middleware(Limits, **most_bytes, json_only=json_only)
     app.add_middleware(Requests, new_id=services.new_id, registry=app.state.metrics)
     if api.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=api.cors_origins, **_CORS)

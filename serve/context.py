@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Annotated, Final
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
 from cluster.idempotency import Attempt
@@ -29,7 +29,6 @@ Parts = Mapping[str, object]
 EVENTS: Final = "GET /events"
 _NOWHERE: Final[Parts] = MappingProxyType({})
 _CURIES: Final = "/docs/relations/{rel}"
-_scheme = HTTPBearer(auto_error=False, description="An access token of an issuer, or of `cloudbay token`.")
 
 
 class Context:
@@ -62,15 +61,15 @@ class Context:
 
     def href(self, path: str, **parts: object) -> str:
         """Return the address of a path of this application with its parts filled in."""
-        return self._prefix + path.format(**{name: quote(str(part), safe="") for name, part in parts.items()})
+        return self._filled(path, parts)
 
     def link(
         self, operation: str, at: Parts = _NOWHERE, *, query: str = "", relation: Standing | None = None
     ) -> Link | None:
         """Return a link to what a GET shows, None if the caller may not; `query` names variables to fill in."""
-        if not self.may(operation, relation):
+        if not self._table[operation].allows(self.caller, relation):
             return None
-        href = self.href(operation.partition(" ")[2], **at)
+        href = self._filled(operation.partition(" ")[2], at)
         return {"href": f"{href}{{?{query}}}", "templated": True} if query else {"href": href}
 
     def events(self, **about: str) -> Link | None:
@@ -98,11 +97,16 @@ class Context:
         if not self.may(operation, relation):
             return None
         method, _, path = operation.partition(" ")
-        made: Template = {"title": title, "method": method, "target": self.href(path, **at)}
+        made: Template = {"title": title, "method": method, "target": self._filled(path, at)}
         if body is not None:
             made["contentType"] = "application/json"
             made["properties"] = given(properties(body), values)
         return made
+
+    def _filled(self, path: str, at: Parts) -> str:
+        if not at:
+            return self._prefix + path
+        return self._prefix + path.format_map({name: _quoted(str(part)) for name, part in at.items()})
 
     @property
     def again(self) -> bool:
@@ -118,8 +122,8 @@ class Context:
     @property
     def here(self) -> Link:
         """Where this answer is."""
-        url = self.request.url
-        return {"href": f"{url.path}?{url.query}" if url.query else url.path}
+        path, query = _quoted_path(self.request.scope["path"]), self.request.scope["query_string"]
+        return {"href": f"{path}?{query.decode()}" if query else path}
 
     @property
     def curies(self) -> list[Link]:
@@ -127,21 +131,20 @@ class Context:
         return [{"name": "cb", "href": _CURIES, "templated": True}]
 
 
-async def caller(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)]
-) -> Caller:
+async def caller(request: Request) -> Caller:
     """Return who asks. Raises BadToken, Unavailable."""
-    if credentials is None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
         raise BadToken("a bearer token is needed; sign in, or get one with `cloudbay token`")
     services: ApiServices = request.app.state.services
-    request.state.token = credentials.credentials
-    request.state.caller = found = await services.callers.identify(credentials.credentials)
+    request.state.token = token
+    request.state.caller = found = await services.callers.identify(token)
     return found
 
 
-async def permitted(request: Request, asking: Annotated[Caller, Depends(caller)]) -> Context:
+async def permitted(request: Request) -> Context:
     """Return the context of a request that its caller may make. Raises BadToken, NotAllowed, StaleLogin."""
-    context = Context(request, asking)
+    context = Context(request, await caller(request))
     context.demand(operation_of(request))
     return context
 
@@ -151,4 +154,20 @@ def operation_of(request: Request) -> str:
     return f"{request.method} {request.scope['route'].path}"
 
 
-Asking = Annotated[Context, Depends(permitted)]
+@lru_cache(maxsize=1024)
+def _quoted(part: str) -> str:
+    return quote(part, safe="")
+
+
+@lru_cache(maxsize=1024)
+def _quoted_path(path: str) -> str:
+    return quote(path, safe="/:@!$&'()*+,;=~")  # RFC 3986 section 3.3
+
+
+async def asked(request: Request) -> Context:
+    """Return the context that the guard has made."""
+    context: Context = request.state.asking
+    return context
+
+
+Asking = Annotated[Context, Depends(asked)]

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from ray.serve.schema import LoggingConfig
 
 from cluster.bootstrap.api import open_api
+from cluster.garbage import collect_seldom
 from cluster.keys import Keys
 from cluster.logs import set_up_logging
 from cluster.runtime import keep_replica_on_loopback, when_leaving
@@ -44,6 +45,7 @@ class Api:
         api: ApiName = "app" if prefix.startswith("/app/") else "admin"
         self._services = await open_api(loaded, keys, generation, api, access.SCOPES)
         when_leaving(self._services.live.leave)
+        collect_seldom()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return _APPLICATIONS[self._prefix](self._services)

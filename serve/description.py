@@ -74,6 +74,12 @@ _FAULT_SCHEMA: Final[Json] = {
     "required": ["in", "field", "message"],
     "properties": {"in": {"type": "string"}, "field": {"type": "string"}, "message": {"type": "string"}},
 }
+_BEARER: Final = "HTTPBearer"
+_SCHEME: Final[Json] = {
+    "type": "http",
+    "description": "An access token of an issuer, or of `cloudbay token`.",
+    "scheme": "bearer",
+}
 _ETAG: Final[Json] = {
     "description": "Another one whenever the resource is (RFC 9110 section 8.8.3).",
     "schema": {"type": "string"},
@@ -110,6 +116,7 @@ def describe(app: FastAPI, table: Mapping[str, Rule], deprecated: Mapping[str, o
         schemas.pop(name, None)
     _untitle(schemas)
     schemas |= {"Problem": _PROBLEM_SCHEMA, "Fault": _FAULT_SCHEMA}
+    made["components"]["securitySchemes"] = {_BEARER: _SCHEME}
     made["components"]["responses"] = {known.name: _problem(status, known) for status, known in _PROBLEMS.items()}
     for operation, described in _operations(made):
         _complete(described, operation, table[operation], schemas)
@@ -128,6 +135,7 @@ def _operations(made: Json) -> Iterator[tuple[str, Json]]:
 def _complete(described: Json, operation: str, rule: Rule, schemas: Json) -> None:
     """Say of an operation what its function does not."""
     method = operation.partition(" ")[0]
+    described["security"] = [{_BEARER: []}]
     described["x-scope"] = rule.scope
     if rule.roles:
         described["x-roles"] = sorted(rule.roles)

@@ -10,7 +10,6 @@ import re
 from typing import Annotated, Final
 
 from fastapi import Header
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.hal import HalResponse
@@ -23,6 +22,8 @@ IfMatch = Annotated[
     ),
 ]
 _TAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
+_RESOURCE: Final = (b"content-type", HalResponse.media_type.encode())
+_IF_NONE_MATCH: Final = b"if-none-match"
 _KEPT: Final = ("content-type", "content-length")  # of what is not sent
 
 
@@ -48,7 +49,7 @@ class ETags:
         if scope["type"] != "http" or scope["method"] != "GET":
             await self._app(scope, receive, send)
             return
-        known = Headers(scope=scope).get("if-none-match", "")
+        known = next((value.decode("latin-1") for name, value in scope["headers"] if name == _IF_NONE_MATCH), "")
         start: Message | None = None
 
         async def send_tagged(message: Message) -> None:
@@ -71,13 +72,14 @@ class ETags:
 
 
 def _is_resource(start: Message) -> bool:
-    return start["status"] == 200 and Headers(raw=start["headers"]).get("content-type") == HalResponse.media_type
+    return start["status"] == 200 and _RESOURCE in start["headers"]
 
 
 def _tagged(start: Message, body: bytes) -> str:
     """Give the answer a tag of its content, unless it has one."""
-    headers = MutableHeaders(raw=start["headers"])
-    if "etag" not in headers:
-        headers["etag"] = quoted(hashlib.blake2b(body, digest_size=12).hexdigest())
-        start["headers"] = headers.raw
-    return headers["etag"].strip('"')
+    for name, value in start["headers"]:
+        if name == b"etag":
+            return str(value, "latin-1").strip('"')
+    tag = hashlib.blake2b(body, digest_size=12).hexdigest()
+    start["headers"] = [*start["headers"], (b"etag", quoted(tag).encode())]
+    return tag

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final, Generic, NotRequired, TypeVar
+from typing import Annotated, Any, Final, Generic, NotRequired, TypeVar
 
 import orjson
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict  # as pydantic asks for below Python 3.12
 
 from serve.wire import Wire
@@ -29,6 +30,20 @@ _INPUTS: Final = {
 _LIMITS: Final = {
     "min": "minimum", "max": "maximum", "minLength": "minLength", "maxLength": "maxLength", "regex": "pattern",
 }  # fmt: skip
+
+
+class _AsMade:
+    """Says of a part of an answer that it goes out as it was made: only its description is the type's."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.json_or_python_schema(
+            json_schema=handler(source),
+            python_schema=core_schema.any_schema(),
+            serialization=core_schema.simple_ser_schema("any"),
+        )
+
+
+AS_MADE: Final = _AsMade()
 
 
 class HalResponse(JSONResponse):
@@ -87,13 +102,15 @@ Templates = dict[str, Template]
 class Item(Wire):
     """Something in a list: what it is, and where all of it is."""
 
-    links: Links = Field(alias="_links")
+    links: Annotated[Links, AS_MADE] = Field(alias="_links")
 
 
 class Resource(Item):
     """What every answer has: links, and the forms that can be sent now by who has asked."""
 
-    templates: Templates = Field(alias="_templates", description="Only what may be done now, by the caller.")
+    templates: Annotated[Templates, AS_MADE] = Field(
+        alias="_templates", description="Only what may be done now, by the caller."
+    )
 
 
 class ListOf(Resource, Generic[T]):

@@ -19,7 +19,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cluster.idempotency import Attempt, FirstAnswer, Repeats
 from cluster.identity.caller import Caller
 from cluster.services import ApiServices
-from serve.context import caller
 
 _HEADER: Final = "idempotency-key"
 _QUOTED: Final = r'"([ !#-\[\]-~]|\\["\\])+"'  # RFC 9651 section 3.3.3
@@ -40,7 +39,6 @@ class Repeated(Exception):
 
 async def once(
     request: Request,
-    asking: Annotated[Caller, Depends(caller)],
     key: Annotated[
         str | None,
         Header(
@@ -53,10 +51,11 @@ async def once(
         ),
     ] = None,
 ) -> None:
-    """Claim the key of a request. Raises Repeated, KeyReused, UnderWay, Unavailable."""
+    """Claim the key of a request that may be made. Raises Repeated, KeyReused, UnderWay, Unavailable."""
     if key is None:
         return
     services: ApiServices = request.app.state.services
+    asking: Caller = request.state.caller  # who was let in before
     found = await services.repeats.begin(asking, parsed(key), await _fingerprint(request))
     if isinstance(found, FirstAnswer):
         raise Repeated(found)

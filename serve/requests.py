@@ -5,9 +5,11 @@ Plain ASGI, so that streams pass through untouched.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -25,8 +27,10 @@ class Requests:
 
     def __init__(self, app: ASGIApp, new_id: Callable[[], str], registry: CollectorRegistry) -> None:
         self._app = app
-        self._new_id = new_id
+        self._life = new_id()
+        self._numbers = itertools.count(1)
         names = ("method", "route")
+        self._counters = cache(self._counted)
         self._answers = Counter("cloudbay_api_requests", "Answered requests", (*names, "status"), registry=registry)
         self._seconds = Histogram(
             "cloudbay_api_request_seconds", "Time to the end of an answer", names, registry=registry, buckets=_BUCKETS_S
@@ -34,7 +38,7 @@ class Requests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of connection get an id and pass."""
-        request_id = self._new_id()
+        request_id = f"{self._life}-{next(self._numbers)}"
         scope.setdefault("state", {})["request_id"] = request_id
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -57,5 +61,9 @@ class Requests:
             await internal_problem(request_id)(scope, receive, send_with_id)
         finally:
             route = getattr(scope.get("route"), "path", "none")
-            self._answers.labels(scope["method"], route, status).inc()
-            self._seconds.labels(scope["method"], route).observe(time.monotonic() - began)
+            answers, seconds = self._counters(scope["method"], route, status)
+            answers.inc()
+            seconds.observe(time.monotonic() - began)
+
+    def _counted(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        return self._answers.labels(method, route, status), self._seconds.labels(method, route)

@@ -123,10 +123,12 @@ async def open_api(
     )
     stack.callback(asyncio.create_task(purging(repeats, _PURGE_EVERY_S)).cancel)
 
+    queries = PostgresQueries(engine, vault)
+    stack.push_async_callback(queries.close)
     subscriptions, approvals = PostgresSubscriptions(engine, vault), Approvals(PostgresApprovals(engine), KINDS, now)
     return ApiServices(
         settings=settings,
-        queries=PostgresQueries(engine, vault),
+        queries=queries,
         tokens=PostgresTokens(engine, vault),
         chargers=RayChargers(directory),
         callers=callers,
@@ -136,7 +138,7 @@ async def open_api(
         sharing=_sharing(settings, PostgresCircles(engine), keys),
         charging=Charging(
             PostgresCharges(engine),
-            PostgresQueries(engine, vault),
+            queries,
             RayChargers(directory),
             PostgresDrivers(engine, vault),
             now,

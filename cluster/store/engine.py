@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -48,20 +48,12 @@ def make_engine(
         database_url(url),
         pool_size=pool_size,
         max_overflow=0,
+        pool_use_lifo=True,  # the connection that is warm
         pool_timeout=POOL_TIMEOUT_S,
         hide_parameters=True,  # they would be in the text of every error, and so in logs
         json_serializer=_json_text,
         json_deserializer=msgspec.json.decode,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT_S,
-            "command_timeout": command_timeout_s,
-            "server_settings": {
-                "application_name": application_name,
-                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
-                "timezone": "UTC",
-                "jit": "off",
-            },
-        },
+        connect_args=_connect_arguments(application_name, command_timeout_s),
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
@@ -86,6 +78,13 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connec
             raise
 
 
+async def driver_pool(engine: AsyncEngine, application_name: str, size: int) -> asyncpg.Pool[asyncpg.Record]:
+    """Return a pool of asyncpg's own to an engine's database, for single reads; it connects when first needed."""
+    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    arguments = _connect_arguments(application_name, COMMAND_TIMEOUT_S)
+    return await asyncpg.create_pool(url, min_size=0, max_size=size, reset=_nothing, **arguments)
+
+
 @asynccontextmanager
 async def reachable() -> AsyncIterator[None]:
     """Turn a database that is down, slow or refusing into Unavailable; what blames the content passes as it is."""
@@ -105,6 +104,23 @@ def blames_content(error: BaseException) -> bool:
         return True
     sqlstate = getattr(origin, "sqlstate", None)
     return isinstance(sqlstate, str) and sqlstate[:2] in CONTENT_CLASSES
+
+
+def _connect_arguments(application_name: str, command_timeout_s: float | None) -> dict[str, Any]:
+    return {
+        "timeout": CONNECT_TIMEOUT_S,
+        "command_timeout": command_timeout_s,
+        "server_settings": {
+            "application_name": application_name,
+            "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+            "timezone": "UTC",
+            "jit": "off",
+        },
+    }
+
+
+async def _nothing(_: object) -> None:
+    """A single read leaves nothing behind that had to be undone."""
 
 
 def _refuse_closed(dbapi_connection: object, _record: ConnectionPoolEntry, _proxy: object) -> None:

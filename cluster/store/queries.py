@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, Select, Text, bindparam, func, literal, literal_column, or_, select, true, union_all
+from sqlalchemy import Row, Select, func, literal, literal_column, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.domain.command import Command
@@ -28,14 +27,14 @@ from cluster.store.decoding import (
     decode_command,
     decode_connectors,
     decode_readings,
-    decode_station,
     decode_token,
 )
 from cluster.store.exchanges import Holds, opened_frame
 from cluster.store.holders import decode_transaction, opened_holder
 from cluster.store.paging import MAX_LIMIT, Order
-from cluster.store.reader import Reader
+from cluster.store.reader import Reader, is_uuid
 from cluster.store.sealed import EVENT_PAYLOAD, NOTICE_PAYLOAD, VARIABLE_VALUE, words
+from cluster.store.station_detail import StationLook
 from cluster.store.tables.chargers import (
     NEVER,
     commands,
@@ -62,7 +61,7 @@ from cluster.store.views import (
     TransactionDetail,
     TransactionMeterValues,
     TransactionSummary,
-    masked,
+    shown_token,
 )
 from cluster.vault.vault import Vault, place
 
@@ -70,21 +69,6 @@ _OPEN = transactions.c.ended_at.is_(None)
 _CONNECTED = stations.c.gateway_id.is_not(None)
 _PLAIN = [name for name in TransactionSummary.__struct_fields__ if name != "id_token"]
 _SUMMARY = [transactions.c.holder, *(transactions.c[name] for name in _PLAIN)]
-_MAX_OPEN: Final = 100
-_OPEN_HERE = (
-    select(*(column.label(f"open_{column.name}") for column in _SUMMARY))
-    .where(transactions.c.station_id == stations.c.station_id, _OPEN)
-    .order_by(transactions.c.began_at.desc(), transactions.c.id.desc())
-    .limit(_MAX_OPEN)
-    .lateral("open_here")
-)
-# A station with what charges at it, in one question: it is what is asked most. A row for each transaction, or one.
-_STATION = (
-    select(*STATION_COLUMNS, *_OPEN_HERE.c)
-    .select_from(stations.outerjoin(_OPEN_HERE, true()))
-    .where(stations.c.station_id == bindparam("wanted", type_=Text))
-    .order_by(_OPEN_HERE.c.open_began_at.desc(), _OPEN_HERE.c.open_id.desc())
-)
 _VARIABLE_KEY = list(variables.primary_key.columns)
 _in_outbox = select(func.count()).select_from(outbox).scalar_subquery()
 _published = select(journal_readers.c.position).where(journal_readers.c.reader == STREAM).scalar_subquery()
@@ -137,7 +121,12 @@ class PostgresQueries:
 
     def __init__(self, engine: AsyncEngine, vault: Vault) -> None:
         self._reader = Reader(engine)
+        self._look = StationLook(engine, vault)
         self._vault = vault
+
+    async def close(self) -> None:
+        """Close the connection that is its own; the others are the engine's."""
+        await self._look.close()
 
     async def stations(
         self,
@@ -164,13 +153,7 @@ class PostgresQueries:
 
     async def station(self, station_id: str, show_tokens: bool = False) -> StationDetail:
         """Return one station with its open transactions. Raises NotFound."""
-        rows = await self._reader.all(_STATION, {"wanted": station_id})
-        if not rows:
-            raise NotFound(f"there is no station {station_id}")
-        station = decode_station(rows[0]._mapping)
-        password_set, station.password_digest = station.password_digest is not None, None
-        charging = [self._open_here(row, show_tokens) for row in rows if row.open_id is not None]
-        return StationDetail(station, password_set, charging)
+        return await self._look.station(station_id, show_tokens)
 
     async def transactions(
         self,
@@ -249,7 +232,7 @@ class PostgresQueries:
 
         def shown(row: Row[Any]) -> KnownToken:
             token = decode_token(self._vault, row._mapping)
-            return msgspec.structs.replace(token, id_token=_shown(token.id_token, show_tokens))
+            return msgspec.structs.replace(token, id_token=shown_token(token.id_token, show_tokens))
 
         return await self._reader.page(select(id_tokens), TOKENS, cursor, limit, shown)
 
@@ -284,7 +267,7 @@ class PostgresQueries:
 
     async def _transaction_row(self, transaction_id: str, query: Select[Any]) -> Row[Any]:
         row = None
-        if _is_uuid(transaction_id):
+        if is_uuid(transaction_id):
             row = await self._reader.one(query.where(transactions.c.id == transaction_id))
         if row is None:
             raise NotFound(f"there is no transaction {transaction_id}")
@@ -292,13 +275,8 @@ class PostgresQueries:
 
     def _summary(self, row: Row[Any], show_tokens: bool) -> TransactionSummary:
         id_token = opened_holder(self._vault, row.id, row.holder).id_token
-        shown = None if id_token is None else _shown(id_token, show_tokens)
+        shown = None if id_token is None else shown_token(id_token, show_tokens)
         return TransactionSummary(id_token=shown, **{name: row._mapping[name] for name in _PLAIN})
-
-    def _open_here(self, row: Row[Any], show_tokens: bool) -> TransactionSummary:
-        id_token = opened_holder(self._vault, row.open_id, row.open_holder).id_token
-        shown = None if id_token is None else _shown(id_token, show_tokens)
-        return TransactionSummary(id_token=shown, **{name: row._mapping[f"open_{name}"] for name in _PLAIN})
 
     def _received(self, rows: Sequence[Row[Any]]) -> list[ReceivedMeterValues]:
         found = []
@@ -347,15 +325,3 @@ def _station_summary(row: Row[Any]) -> StationSummary:
 
 def _frames(station_id: str) -> Select[Any]:
     return select(_FRAMES).where(_FRAMES.c.station_id == station_id)
-
-
-def _shown(id_token: str, show_tokens: bool) -> str:
-    return id_token if show_tokens else masked(id_token)
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -5,7 +5,7 @@ Must not know: which queries there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -46,11 +46,11 @@ class Reader:
         """Return the first row, if there is any."""
         return next(iter(await self.all(query)), None)
 
-    async def all(self, query: Select[Any], values: Mapping[str, object] | None = None) -> Sequence[Row[Any]]:
-        """Return all rows, with `values` for the query's parameters; the query bounds their number."""
+    async def all(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """Return all rows; the query bounds their number."""
         try:
             async with reachable(), self._engine.connect() as connection:
-                result = await connection.execute(query, values)
+                result = await connection.execute(query)
                 rows: Sequence[Row[Any]] = result.all()
                 return rows
         except Exception as error:

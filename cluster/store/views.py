@@ -249,6 +249,11 @@ class FleetCounts(msgspec.Struct, frozen=True):
     gateways: int
 
 
+def shown_token(id_token: str, show_tokens: bool) -> str:
+    """Return an id token for who may see it, or masked."""
+    return id_token if show_tokens else masked(id_token)
+
+
 def masked(id_token: str) -> str:
     """Hide an id token but for its last four characters, or wholly when that would show half of it."""
     shown = id_token[-4:] if len(id_token) > 8 else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from fastapi import APIRouter
 
 from cluster.identity.account import has_password
 from cluster.identity.people import LOCAL_ISSUER
@@ -15,8 +14,9 @@ from serve.context import Asking, Context
 from serve.hal import Link, ListOf, Template, present
 from serve.origin import address_of
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 
-router = APIRouter(prefix="/account", tags=["account"])
+router = operations("/account", "account")
 
 
 @router.get("", response_model=AccountOut)

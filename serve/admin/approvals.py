@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from actors.errors import Changed
 from cluster.approvals import Approval, ApprovalFilter, State, Wish
@@ -15,8 +15,9 @@ from serve.etags import IfMatch, expected, quoted
 from serve.hal import ListOf, present
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 
-router = APIRouter(prefix="/approvals", tags=["approvals"])
+router = operations("/approvals", "approvals")
 
 FILTERS = "state,kind,target,requestedBy,limit"
 _ONE = "/approvals/{approval_id}"

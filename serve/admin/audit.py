@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from fastapi.responses import StreamingResponse
 
 from cluster.audit.chain import EMPTY, ChainedEntry, Head
@@ -16,10 +16,11 @@ from serve.admin.record_wire import AuditEntryOut, AuditHeadOut, VerificationOut
 from serve.context import Asking, Context
 from serve.hal import ListOf, present
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 from serve.wire import Moment
 
-router = APIRouter(prefix="/audit-entries", tags=["audit"])
-lines = APIRouter(tags=["audit"])
+router = operations("/audit-entries", "audit")
+lines = operations("", "audit")
 
 FILTERS = "subject,action,targetKind,targetId,from,to,limit"
 _ONE = "GET /audit-entries/{seq}"

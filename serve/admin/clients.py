@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from cluster.identity.clients import Client, Clients, NewClient
 from serve.admin.identity_wire import ApplicationAsked, ClientItemOut, ClientOut, MachineAsked, NewClientOut
@@ -12,8 +12,9 @@ from serve.hal import ListOf, present
 from serve.headers import NO_STORE
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 
-router = APIRouter(prefix="/clients", tags=["machines"])
+router = operations("/clients", "machines")
 
 _ONE = "GET /clients/{client_id}"
 _REGISTER = "POST /clients"

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Header, Response
+from fastapi import Header, Response
 
 from actors.domain.command import Command
 from actors.errors import NotFound
@@ -17,8 +17,9 @@ from serve.hal import ListOf, present
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
 from serve.preferences import preferred_wait_s
+from serve.route import operations
 
-router = APIRouter(prefix="/stations/{station_id}/commands", tags=["commands"])
+router = operations("/stations/{station_id}/commands", "commands")
 
 _ALL = "GET /stations/{station_id}/commands"
 _WAIT = "`wait=N`: answer in place if done in N seconds (RFC 7240)."

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from serve.admin.record_wire import ErasureAsked
 from serve.context import Asking
 from serve.idempotency import Once
+from serve.route import operations
 
-router = APIRouter(tags=["people"])
+router = operations("", "people")
 
 
 @router.post("/people/{subject}/erasure", status_code=204, dependencies=[Once])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from starlette.websockets import WebSocket
 
 from cluster.bus.subscription import EventFilter
@@ -13,8 +13,9 @@ from serve.context import Asking
 from serve.live.asking import ANSWERS, Wish, Wished, checked
 from serve.live.handshake import Opened, serve_socket
 from serve.live.sse import EventStream
+from serve.route import operations
 
-router = APIRouter(tags=["events"])
+router = operations("", "events")
 
 
 @router.get("/events", response_class=Response, responses=ANSWERS)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter
-
 from serve.admin.wire import HostsAsked, HostsOut
 from serve.context import Asking, Context
 from serve.hal import present
+from serve.route import operations
 
-router = APIRouter(prefix="/hosts", tags=["platform"])
+router = operations("/hosts", "platform")
 
 
 @router.get("", response_model=HostsOut)

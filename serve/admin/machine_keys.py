@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from cluster.identity.machine_keys import MachineKey
 from serve.admin.identity_wire import MachineKeyAsked, MachineKeyItemOut, MachineKeyOut, NewMachineKeyOut
@@ -14,8 +14,9 @@ from serve.hal import ListOf, present
 from serve.headers import NO_STORE
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 
-router = APIRouter(prefix="/machine-keys", tags=["machines"])
+router = operations("/machine-keys", "machines")
 
 _ONE = "GET /machine-keys/{key_id}"
 

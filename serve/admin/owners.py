@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from actors.errors import NotFound
 from cluster.identity.relation import Holding
@@ -11,8 +11,9 @@ from serve.context import Asking, Context
 from serve.hal import present
 from serve.headers import NO_STORE
 from serve.idempotency import Once
+from serve.route import operations
 
-router = APIRouter(tags=["people"])
+router = operations("", "people")
 
 _PATHS = {"station": "/stations/{station_id}/owner", "site": "/sites/{site_id}/owner"}
 _PARTS = {"station": "station_id", "site": "site_id"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from actors.errors import NotFound
 from cluster.identity.caller import Role
@@ -28,8 +28,9 @@ from serve.hal import ListOf, Template, present
 from serve.headers import NO_STORE
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 
-router = APIRouter(prefix="/people", tags=["people"])
+router = operations("/people", "people")
 
 FILTERS: Final = "login,role,status,limit"
 _ONE: Final = "GET /people/{subject}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from cluster.store.views import Placement, PlacementKind
 from serve.admin.wire import PlacementsOut
 from serve.context import Asking, Context
 from serve.hal import present
+from serve.route import operations
 
-router = APIRouter(prefix="/placements", tags=["platform"])
+router = operations("/placements", "platform")
 
 
 @router.get("", response_model=PlacementsOut)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from cluster.store.views import Restart
 from serve.admin.wire import RestartOut
 from serve.context import Asking, Context
 from serve.hal import present
 from serve.idempotency import Once
+from serve.route import operations
 
-router = APIRouter(prefix="/restart", tags=["platform"])
+router = operations("/restart", "platform")
 
 
 @router.get("", response_model=RestartOut)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from serve.admin import approvals, audit, people, stations, transactions
 from serve.admin.wire import StationAsked
 from serve.context import EVENTS, Asking
 from serve.hal import Resource, present
 from serve.live.asking import FILTERS
+from serve.route import operations
 
-router = APIRouter(tags=["root"])
+router = operations("", "root")
 
 
 @router.get("/", response_model=Resource)

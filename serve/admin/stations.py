@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from fastapi.responses import StreamingResponse
 
 from actors.domain.station import Configuration, decided
@@ -35,8 +35,9 @@ from serve.hal import Link, ListOf, present
 from serve.headers import NO_STORE
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 
-router = APIRouter(prefix="/stations", tags=["stations"])
+router = operations("/stations", "stations")
 
 FILTERS = "connected,registration,site,q,sort,limit"
 _ONE = "GET /stations/{station_id}"

@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic.alias_generators import to_camel
 
 from cluster.services import ApiServices, FleetStats
 from cluster.store.views import FleetCounts
 from serve.admin.wire import StatusOut
 from serve.context import Asking
+from serve.route import operations
 
-router = APIRouter(prefix="/status", tags=["platform"])
+router = operations("/status", "platform")
 
 _FIRST_RATE_OVER_S = 0.5
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from fastapi import APIRouter
 
 from actors.domain.token import KnownToken
 from cluster.store.views import masked
@@ -12,8 +11,9 @@ from serve.context import Asking
 from serve.hal import ListOf
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 
-router = APIRouter(prefix="/tokens", tags=["id tokens"])
+router = operations("/tokens", "id tokens")
 
 
 @router.get("", response_model=ListOf[TokenOut])

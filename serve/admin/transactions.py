@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from cluster.store.views import TransactionSummary
 from serve.admin.wire import MeterValuesOut, TransactionOut, TransactionSummaryOut
 from serve.context import Asking, Context
 from serve.hal import ListOf, present
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 from serve.wire import Moment
 
-router = APIRouter(prefix="/transactions", tags=["transactions"])
+router = operations("/transactions", "transactions")
 
 FILTERS = "station,open,from,to,limit"
 _ONE = "GET /transactions/{transaction_id}"

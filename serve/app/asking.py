@@ -94,11 +94,12 @@ _LOOKUPS: Final[Mapping[str, Callable[[ApiServices, Caller, str], Awaitable[Abou
 _KINDS: Final[Mapping[str, HoldingKind]] = {"station": "station", "site": "site"}
 
 
-async def allowed(request: Request, asking: Annotated[Caller, Depends(caller)]) -> AppContext:
+async def allowed(request: Request) -> AppContext:
     """Return the context of a request that its caller may make.
 
     Raises BadToken; NotFound for what its caller is nothing to, as for what does not exist; NotAllowed, StaleLogin.
     """
+    asking = await caller(request)
     context = AppContext(request, asking, About())
     operation = operation_of(request)
     if context.rule(operation).relations is not None:
@@ -117,4 +118,9 @@ async def _look_up(services: ApiServices, asking: Caller, parts: Mapping[str, st
     raise NotFound("there is no such holding")
 
 
-Asking = Annotated[AppContext, Depends(allowed)]
+async def _asked(request: Request) -> AppContext:
+    context: AppContext = request.state.asking
+    return context
+
+
+Asking = Annotated[AppContext, Depends(_asked)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from fastapi.responses import HTMLResponse
 
 from actors.domain.command import Command
@@ -20,8 +20,9 @@ from serve.headers import policy
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
 from serve.preferences import preferred_wait_s
+from serve.route import operations
 
-router = APIRouter(tags=["charges"])
+router = operations("", "charges")
 
 FILTERS = "open,limit"
 _ONE = "GET /charges/{charge_id}"

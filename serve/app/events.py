@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from starlette.websockets import WebSocket
 
 from cluster.bus.subscription import EventFilter
@@ -16,8 +16,9 @@ from serve.app.asking import Asking
 from serve.live.asking import ANSWERS, Wish, Wished, checked
 from serve.live.handshake import Opened, serve_socket
 from serve.live.sse import EventStream
+from serve.route import operations
 
-router = APIRouter(tags=["events"])
+router = operations("", "events")
 
 
 @router.get("/events", response_class=Response, responses={**ANSWERS, 404: {}})

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from cluster.identity.circle import Offer
 from serve.app import people
 from serve.app.asking import AppContext, Asking
 from serve.app.wire import CodeAsked, InvitationOut, RelationOut
 from serve.hal import ListOf, present
 from serve.idempotency import Once
+from serve.route import operations
 
-router = APIRouter(prefix="/invitations", tags=["people"])
+router = operations("/invitations", "people")
 
 
 @router.get("", response_model=ListOf[InvitationOut])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from cluster.identity import relation as rules
 from cluster.identity.circle import Offer
@@ -17,8 +17,9 @@ from serve.hal import Link, ListOf, Template, present
 from serve.headers import NO_STORE
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 
-router = APIRouter(tags=["people"])
+router = operations("", "people")
 
 _ALL = "GET /holdings/{kind}/{name}/people"
 _PERSON = "/holdings/{kind}/{name}/people/{subject}"

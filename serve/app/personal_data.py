@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from cluster.identity.circle import Offer
@@ -19,8 +18,9 @@ from serve.app.asking import Asking
 from serve.app.people import terms_out
 from serve.app.personal_wire import AccountDataOut, ExportedChargeOut
 from serve.headers import NO_STORE
+from serve.route import operations
 
-router = APIRouter(prefix="/account", tags=["account"])
+router = operations("/account", "account")
 
 _HEADERS: Final = {"Cache-Control": NO_STORE, "Content-Disposition": 'attachment; filename="cloudbay-account.json"'}
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from serve.app import charges
 from serve.app.asking import Asking
 from serve.app.wire import CodeAsked
 from serve.context import EVENTS
 from serve.hal import Resource, present
 from serve.live.asking import FILTERS
+from serve.route import operations
 
-router = APIRouter(tags=["root"])
+router = operations("", "root")
 
 
 @router.get("/", response_model=Resource)

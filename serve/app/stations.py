@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from fastapi import APIRouter
 
 from actors.domain.station import Station, connector_key
 from actors.domain.use import connectors_of
@@ -17,8 +16,9 @@ from serve.app.asking import AppContext, Asking
 from serve.app.wire import ChargeAsked, StationItemOut, StationOut
 from serve.hal import ListOf, present
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 
-router = APIRouter(prefix="/stations", tags=["stations"])
+router = operations("/stations", "stations")
 
 _ONE = "GET /stations/{station_id}"
 _CHARGES = "GET /stations/{station_id}/charges"

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from cluster.webhooks.model import Delivery, DeliveryState
 from serve.context import Asking, Context
 from serve.hal import ListOf, present
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 from serve.webhooks.subscriptions import DELIVERIES, acting
 from serve.webhooks.wire import DeliveryOut, ReplayAsked, ReplayedOut
 
-router = APIRouter(prefix="/webhooks/{webhook_id}", tags=["webhooks"])
+router = operations("/webhooks/{webhook_id}", "webhooks")
 
 _ONE = "/webhooks/{webhook_id}/deliveries/{delivery_id}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from actors.errors import Changed
 from cluster.identity.caller import Caller
@@ -17,6 +17,7 @@ from serve.hal import ListOf, present
 from serve.headers import NO_STORE
 from serve.idempotency import Once
 from serve.pages import Cursor, Limit, listed
+from serve.route import operations
 from serve.webhooks.wire import (
     ReplayAsked,
     StateAsked,
@@ -26,7 +27,7 @@ from serve.webhooks.wire import (
     WebhookOut,
 )
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = operations("/webhooks", "webhooks")
 
 _ONE = "/webhooks/{webhook_id}"
 DELIVERIES = "GET /webhooks/{webhook_id}/deliveries"

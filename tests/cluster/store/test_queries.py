@@ -1,6 +1,8 @@
 """What the API reads, on a small fleet with known content."""
 
+import asyncio
 from base64 import urlsafe_b64decode
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,7 +27,7 @@ from cluster.store.fleet import PostgresFleet
 from cluster.store.gateways import PostgresGateways
 from cluster.store.queries import STATIONS, PostgresQueries
 from cluster.store.tokens import PostgresTokens
-from cluster.store.views import FleetCounts, ReceivedMeterValues, StationOrder, masked
+from cluster.store.views import FleetCounts, ReceivedMeterValues, StationDetail, StationOrder, masked
 from tests.twins.vault import fixed_vault
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -33,8 +35,10 @@ SOMEONE = "04A2B3C4D5E6"
 
 
 @pytest.fixture
-def queries(engine: AsyncEngine) -> PostgresQueries:
-    return PostgresQueries(engine, fixed_vault())
+async def queries(engine: AsyncEngine) -> AsyncIterator[PostgresQueries]:
+    made = PostgresQueries(engine, fixed_vault())
+    yield made
+    await made.close()
 
 
 @pytest.fixture
@@ -97,6 +101,29 @@ async def test_a_station_is_shown_without_its_password(queries: PostgresQueries,
     assert [(t.transaction_id, t.id_token) for t in detail.open_transactions] == [("tx-1", "********D5E6")]
     with pytest.raises(NotFound, match="CP-9"):
         await queries.station("CP-9")
+
+
+async def test_stations_asked_for_together_are_each_their_own(
+    queries: PostgresQueries, store: PostgresChargerStore
+) -> None:
+    ids = [f"CP-{number}" for number in range(5)]
+    await store.commit([Unit(i, [Station(i, model=f"model of {i}"), charged(n, i)]) for n, i in enumerate(ids)])
+    found = await asyncio.gather(*(queries.station(i) for i in [*ids, "CP-9", "a\0b", *ids]), return_exceptions=True)
+    details = [one for one in found if isinstance(one, StationDetail)]
+    assert [(one.station.station_id, one.station.model) for one in details] == [(i, f"model of {i}") for i in ids * 2]
+    assert [[each.station_id for each in one.open_transactions] for one in details] == [[i] for i in ids * 2]
+    assert [type(one) for one in found[5:7]] == [NotFound, BadRequest]
+
+
+async def test_a_connection_that_was_cut_is_made_anew(
+    queries: PostgresQueries, store: PostgresChargerStore, engine: AsyncEngine
+) -> None:
+    await store.commit([Unit("CP-1", [Station("CP-1")])])
+    await queries.station("CP-1")
+    async with engine.connect() as connection:
+        cut = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = 'stations'"
+        assert (await connection.execute(text(cut))).scalar_one() == 1
+    assert (await queries.station("CP-1")).station.station_id == "CP-1"
 
 
 async def test_transactions_are_listed_newest_first_by_station_state_and_time(
