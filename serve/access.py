@@ -283,6 +283,12 @@ def app_user_sees(kind: str, standing: Standing) -> bool:
     return standing in _SHOWN_TO.get(kind, ())
 
 
+def permissions(table: Mapping[str, Rule], roles: frozenset[Role], scopes: frozenset[str] | None) -> Mapping[str, bool]:
+    """Tell of every operation whether a caller with these roles and scopes may, without any relation to a station."""
+    caller = Caller("", "", roles, scopes)
+    return {operation: rule.allows(caller) for operation, rule in table.items()}
+
+
 def check(app: FastAPI, table: Mapping[str, Rule]) -> None:
     """See that the table and the routes of an application name the same operations. Raises ValueError."""
     served = set(_operations(app))

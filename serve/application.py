@@ -6,7 +6,7 @@ It decides nothing, it only translates. Must not know: which operations there ar
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -83,6 +83,7 @@ def assembled(description: Description) -> FastAPI:
     )
     app.state.prefix = prefix
     app.state.access = table
+    app.state.permissions = lru_cache(maxsize=256)(partial(access.permissions, table))
     app.state.guard = description.guard
     for router in description.routers:
         app.router.routes.extend(router.routes)  # not included: FastAPI looks through included routers twice

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Annotated, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
@@ -39,7 +39,9 @@ class Context:
         self.caller = caller
         self.services: ApiServices = request.app.state.services
         self._table: Mapping[str, Rule] = request.app.state.access
+        self._permissions: Mapping[str, bool] = request.app.state.permissions(caller.roles, caller.scopes)
         self._prefix: str = request.app.state.prefix
+        self._at, self._quoted_at = _NOWHERE, dict[str, str]()
 
     @property
     def token(self) -> str:
@@ -48,6 +50,8 @@ class Context:
 
     def may(self, operation: str, relation: Standing | None = None) -> bool:
         """Tell whether the caller may do an operation, like `GET /stations`, given a relation to its station."""
+        if relation is None:
+            return self._permissions[operation]
         return self._table[operation].allows(self.caller, relation)
 
     def demand(self, operation: str, relation: Standing | None = None) -> None:
@@ -67,7 +71,7 @@ class Context:
         self, operation: str, at: Parts = _NOWHERE, *, query: str = "", relation: Standing | None = None
     ) -> Link | None:
         """Return a link to what a GET shows, None if the caller may not; `query` names variables to fill in."""
-        if not self._table[operation].allows(self.caller, relation):
+        if not self.may(operation, relation):
             return None
         href = self._filled(operation.partition(" ")[2], at)
         return {"href": f"{href}{{?{query}}}", "templated": True} if query else {"href": href}
@@ -75,7 +79,8 @@ class Context:
     def events(self, **about: str) -> Link | None:
         """Return a link to the live events of a station, site or transaction; None if the caller may see none."""
         link = self.link(EVENTS)
-        return None if link is None else {"href": f"{link['href']}?{urlencode(about, quote_via=quote)}"}
+        query = "&".join(f"{name}={_quoted(value)}" for name, value in about.items())
+        return None if link is None else {"href": f"{link['href']}?{query}"}
 
     def template(self, operation: str) -> Link | None:
         """Return a link whose parts are to be filled in, None if the caller may not follow it."""
@@ -106,7 +111,9 @@ class Context:
     def _filled(self, path: str, at: Parts) -> str:
         if not at:
             return self._prefix + path
-        return self._prefix + path.format_map({name: _quoted(str(part)) for name, part in at.items()})
+        if at is not self._at:  # mostly they are the same for all links of an answer
+            self._at, self._quoted_at = at, {name: _quoted(str(part)) for name, part in at.items()}
+        return self._prefix + path.format_map(self._quoted_at)
 
     @property
     def again(self) -> bool:

@@ -33,7 +33,7 @@ class Guarded(APIRoute):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._serve = plain(self)
-        self._begins = self.path.partition("{")[0]
+        self._begins, self._has_parts, _ = self.path.partition("{")
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """Return what serves a request in the way of FastAPI, after the guard."""
@@ -50,7 +50,9 @@ class Guarded(APIRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Tell whether a request is for this route; of most it is seen at once that they are not."""
-        return super().matches(scope) if self._begins in scope["path"] else (Match.NONE, {})
+        path = scope["path"]
+        may_be = self._begins in path if self._has_parts else path.endswith(self._begins)
+        return super().matches(scope) if may_be else (Match.NONE, {})
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request whose address is this route's."""
