@@ -62,6 +62,7 @@ class Live(Section):
     send_timeout_s: Seconds
     retry_s: Seconds
     recheck_s: Seconds
+    filter_pause_s: Seconds
 
 
 class Outbox(Section):

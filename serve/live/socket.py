@@ -88,7 +88,10 @@ class EventSocket:
                 await self._socket.close(code, reason)
 
     async def _hear(self) -> None:
-        """Take filters until the client leaves or says something else."""
+        """Take filters until the client leaves or says something else.
+
+        Each costs a look at the database, so there is a pause after it; who sends more is not read from meanwhile.
+        """
         try:
             while (message := await self._socket.receive())["type"] == "websocket.receive":
                 text = message.get("text") or ""
@@ -96,6 +99,7 @@ class EventSocket:
                     self._wrong = "the message is too long"
                     break
                 await self._change(parse_change(text).filter)
+                await asyncio.sleep(self._rules.filter_pause_s)
         except msgspec.DecodeError:
             self._wrong = 'a message is {"filter": {...}} and nothing else'
         finally:

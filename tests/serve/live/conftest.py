@@ -32,6 +32,7 @@ RULES = Live(
     send_timeout_s=1.0,
     retry_s=3.0,
     recheck_s=0.1,
+    filter_pause_s=0.001,
 )
 
 
@@ -45,6 +46,8 @@ class Server:
     port: int = 0
     subscriptions: list[Subscription] = field(default_factory=list)
     forbidden: str = "CP-SECRET"
+    asked: list[EventFilter] = field(default_factory=list)
+    """Filters that clients have sent, as far as they were looked at."""
     serving: int = 0
     """Connections that are being served."""
 
@@ -82,6 +85,7 @@ class Server:
             self.serving -= scope["type"] != "lifespan"
 
     async def grant(self, wanted: EventFilter) -> EventFilter:
+        self.asked.append(wanted)
         if wanted.stations is not None and self.forbidden in wanted.stations:
             raise NotFound("there is no such station")
         return wanted

@@ -8,12 +8,12 @@ import socket
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.cluster.bus.live_events import tick
 from tests.serve.live.clients import listening, numbers, said
-from tests.serve.live.conftest import Server
+from tests.serve.live.conftest import RULES, Server
 
 
 async def test_both_kinds_of_connection_say_the_same(server: Server) -> None:
@@ -86,6 +86,40 @@ async def test_a_filter_that_is_refused_changes_nothing(server: Server) -> None:
         assert await said(client) == {"type": "FilterRefused", "detail": "there is no such station"}
         server.log.write([tick(1, "CP-1")])
         assert await numbers(client, 1) == [1]
+
+
+async def test_filters_that_come_faster_than_allowed_wait_and_none_is_lost(server: Server) -> None:
+    server.rules = RULES.model_copy(update={"filter_pause_s": 0.05})
+    stations = [f"CP-{number}" for number in range(6)]
+    async with connect(server.socket_url) as client:
+        began = asyncio.get_running_loop().time()
+        for station in stations:
+            await client.send(json.dumps({"filter": {"stations": [station]}}))
+        answers = [await said(client) for _ in stations]
+        took_s = asyncio.get_running_loop().time() - began
+    assert [answer["filter"]["stations"] for answer in answers] == [[station] for station in stations]
+    assert took_s > 0.9 * 5 * server.rules.filter_pause_s
+
+
+async def flood(client: ClientConnection, message: str) -> None:
+    while True:
+        await client.send(message)
+
+
+async def test_who_floods_a_socket_with_filters_is_not_read_from_and_goes_on_hearing(server: Server) -> None:
+    """Backpressure: what a client sends too fast stays with the client, not in this process."""
+    server.rules = RULES.model_copy(update={"filter_pause_s": 3600.0})
+    message = json.dumps({"filter": {"stations": ["CP-1", *(f"CP-{number:060}" for number in range(90))]}})
+    async with connect(server.socket_url) as client:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(flood(client, message), 2)
+        assert client.transport.get_write_buffer_size() > 0
+        assert len(server.asked) == 1
+        assert (await said(client))["type"] == "FilterChanged"
+        server.log.write([tick(1, "CP-1")])
+        assert await numbers(client, 1) == [1]
+        client.transport.abort()
+    await server.open(0)
 
 
 @pytest.mark.parametrize(
