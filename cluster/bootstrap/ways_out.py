@@ -33,9 +33,11 @@ async def start_ways_out(settings: Settings, vault: Vault, host_id: str, stack: 
     engine = make_engine(database_url(settings), f"{host_id} ways out", _POOL_SIZE)
     stack.push_async_callback(engine.dispose)
     hooks, kinesis = settings.webhooks, settings.kinesis
+    sight = RelationSight(PostgresCircles(engine), PostgresStaff(engine), now)
     dispatcher = Dispatcher(
         f"{host_id}/{uuid4()}",
-        PostgresDeliveryQueue(engine, vault, RelationSight(PostgresCircles(engine), PostgresStaff(engine), now)),
+        PostgresDeliveryQueue(engine, vault, sight),
+        sight,
         HttpxSender(AddressRules(hooks.allowed_networks), hooks.timeout_s, ssl.create_default_context()),
         Schedule(timedelta(hours=hooks.pause_after_hours), random),
         DispatchLimits(

@@ -7,7 +7,7 @@ is not given back is over at its time. Must not know: HTTP, when a delivery is t
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -33,7 +33,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from actors.errors import CloudBayError
 from cluster.bus.journal import WEBHOOKS
-from cluster.bus.outbox import WaitingEvent
 from cluster.store.engine import reachable
 from cluster.store.journal import move, news, number, place
 from cluster.store.matching import MATCHES, PRIVATE_STATIONS, as_columns
@@ -56,9 +55,6 @@ MAX_TIDIED: Final = 1_000
 """Rows of a kind that one call changes."""
 GRACE: Final = timedelta(minutes=10)
 """How long after its time a delivery may still get its last attempt."""
-
-NOT_ALLOWED: Final = "not allowed any more"
-"""What is said of a delivery whose event its owner may not see by now."""
 
 Found = dict[str, list[Delivery]]
 """Deliveries that are due, by subscription."""
@@ -113,7 +109,6 @@ class PostgresDeliveryQueue:
         async with reachable(), self._engine.begin() as connection:
             rows = (await connection.execute(taken)).all()
             found = await _oldest_due(connection, [row.id for row in rows], now, each) if rows else {}
-        found = await self._still_seen(rows, found)
         claims = (self._claim(worker, now, until, row, found.get(row.id, [])) for row in rows)
         return [claim for claim in claims if claim is not None]
 
@@ -125,12 +120,15 @@ class PostgresDeliveryQueue:
             deliveries.c.state == "waiting",
         )
         values: dict[str, object] = {
-            "attempts": settled.attempts + 1,
-            "tried_at": settled.tried_at,
-            "status": settled.answer.status,
             "error": settled.answer.error,
             "state": settled.verdict.state,
         }
+        if settled.tried_at is not None:
+            values |= {
+                "attempts": settled.attempts + 1,
+                "tried_at": settled.tried_at,
+                "status": settled.answer.status,
+            }
         if settled.verdict.next_at is not None:
             values["next_at"] = settled.verdict.next_at
         async with reachable(), self._engine.begin() as connection:
@@ -179,36 +177,13 @@ class PostgresDeliveryQueue:
         station_ids = list(await connection.scalars(PRIVATE_STATIONS, batch))
         seen = await self._sight.watchers(station_ids) if station_ids else {}
         rows = (await connection.execute(MATCHES, batch | as_columns(seen))).all()
-        gone = await self._dismissed({row.owner for row in rows if row.whole_fleet})
+        staff = {row.owner for row in rows if row.whole_fleet}
+        gone = await self._sight.dismissed(staff) if staff else ()
         return [
             (row.id, row.position)
             for row in rows
             if (row.owner not in gone if row.whole_fleet else self._sight.tells(row.kind))
         ]
-
-    async def _still_seen(self, rows: Sequence[Row[Any]], found: Found) -> Found:
-        """Leave out what owners may not see any more, and give it up: a relation that has ended ends here."""
-        private = {row.id: row.owner for row in rows if not row.whole_fleet}
-        station_ids = {delivery.event.station_id for name in private for delivery in found.get(name, ())}
-        seen = await self._sight.watchers(station_ids) if station_ids else {}
-        gone = await self._dismissed({row.owner for row in rows if row.whole_fleet})
-        left: Found = {}
-        for row in rows:
-            due = found.get(row.id, [])
-            if row.whole_fleet:
-                left[row.id] = [] if row.owner in gone else due
-            else:
-                left[row.id] = [one for one in due if _may_see(seen, row.owner, one.event)]
-        kept = {delivery.id for some in left.values() for delivery in some}
-        refused = [int(one.id) for some in found.values() for one in some if one.id not in kept]
-        if refused:
-            these = and_(deliveries.c.id.in_(refused), deliveries.c.state == "waiting")
-            async with reachable(), self._engine.begin() as connection:
-                await connection.execute(update(deliveries).where(these).values(state="dead", error=NOT_ALLOWED))
-        return left
-
-    async def _dismissed(self, owners: set[str]) -> Collection[str]:
-        return await self._sight.dismissed(owners) if owners else ()
 
     def _claim(self, worker: str, now: datetime, until: datetime, row: Row[Any], found: list[Delivery]) -> Claim | None:
         subscription = made_subscription(row)
@@ -276,11 +251,6 @@ async def _oldest_due(connection: AsyncConnection, subscription_ids: Sequence[st
     for some in found.values():
         some.sort(key=lambda delivery: int(delivery.id))
     return found
-
-
-def _may_see(seen: Mapping[str, Mapping[str, datetime]], owner: str, event: WaitingEvent) -> bool:
-    since = seen.get(event.station_id, {}).get(owner)
-    return since is not None and event.at >= since
 
 
 def _due(now: datetime) -> ColumnElement[bool]:

@@ -15,15 +15,20 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from actors.errors import Unavailable
 from cluster.bus.outbox import as_message
-from cluster.webhooks.model import Answer, Claim, Delivery, Settled
-from cluster.webhooks.ports import DeliveryQueue, Endpoint, Sender
+from cluster.webhooks.model import Answer, Claim, Delivery, Settled, Verdict
+from cluster.webhooks.ports import DeliveryQueue, Endpoint, Sender, Sight
 from cluster.webhooks.schedule import Schedule
+from cluster.webhooks.sight import may_see
 from cluster.webhooks.signing import signed_headers
 
 log = logging.getLogger(__name__)
+
+NOT_ALLOWED: Final = "not allowed any more"
+"""What is said of a delivery whose event its owner may not see by now."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Dispatcher:
         self,
         name: str,
         queue: DeliveryQueue,
+        sight: Sight,
         sender: Sender,
         schedule: Schedule,
         limits: DispatchLimits,
@@ -67,6 +73,7 @@ class Dispatcher:
     ) -> None:
         self._name = name
         self._queue = queue
+        self._sight = sight
         self._sender = sender
         self._schedule = schedule
         self._limits = limits
@@ -145,7 +152,7 @@ class Dispatcher:
                 for lane in _by_station(claim.deliveries):
                     group.create_task(self._serve_lane(claim, endpoint, lane, free, served))
         except* Unavailable as errors:
-            raise Unavailable("what endpoints have answered cannot be stored now") from errors
+            raise Unavailable("deliveries cannot be looked at or stored now") from errors
         finally:
             await endpoint.close()
             now = self._clock()
@@ -159,7 +166,9 @@ class Dispatcher:
             async with free:
                 if self._clock() + timedelta(seconds=self._limits.timeout_s) >= claim.until:
                     return  # Another worker may have it soon; what is left stays due.
-                if not await self._attempt(claim, endpoint, delivery, served):
+                if not await may_see(self._sight, claim.subscription, delivery.event):
+                    await self._give_up(delivery)
+                elif not await self._attempt(claim, endpoint, delivery, served):
                     return
 
     async def _attempt(self, claim: Claim, endpoint: Endpoint, delivery: Delivery, served: _Round) -> bool:
@@ -172,6 +181,11 @@ class Dispatcher:
         served.add(answer, died=verdict.state == "dead")
         await self._queue.settle(Settled(delivery.id, delivery.attempts, tried_at, answer, verdict))
         return answer.delivered
+
+    async def _give_up(self, delivery: Delivery) -> None:
+        """Let a delivery die unsent: a relation that has ended ends here."""
+        refused = Answer(error=NOT_ALLOWED)
+        await self._queue.settle(Settled(delivery.id, delivery.attempts, None, refused, Verdict("dead")))
 
     async def _tidy_sometimes(self) -> None:
         now = self._clock()

@@ -108,10 +108,13 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """The outcome of one attempt; stored only if the delivery has still seen `attempts` before it."""
+    """The outcome of one attempt; stored only if the delivery has still seen `attempts` before it.
+
+    Without `tried_at` nothing was sent: it counts as no attempt.
+    """
 
     delivery_id: str
     attempts: int
-    tried_at: datetime
+    tried_at: datetime | None
     answer: Answer
     verdict: Verdict

@@ -2,7 +2,7 @@
 
 Owners and co-owners are told what happens at their stations from the moment their relation began until it ends. Guests
 are told nothing: what they may see are charges of their own, and those they look at in the app.
-Must not know: SQL, subscriptions.
+Must not know: SQL.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Final, Protocol
 
+from cluster.bus.outbox import WaitingEvent
 from cluster.identity.relation import Relation, Tie, deciding
+from cluster.webhooks.model import Subscription
+from cluster.webhooks.ports import Sight
 
 _TOLD: Final[frozenset[Relation]] = frozenset({"owner", "co-owner"})
 TOLD_OF: Final = frozenset(
@@ -62,6 +65,15 @@ class RelationSight:
     async def dismissed(self, owners: Collection[str]) -> Collection[str]:
         """Return those who may not see the fleet any more."""
         return await self._staff.dismissed(owners)
+
+
+async def may_see(sight: Sight, subscription: Subscription, event: WaitingEvent) -> bool:
+    """Tell whether the owner of a subscription may still be told of an event that was for him when it came."""
+    owner, station_id = subscription.owner, event.station_id
+    if subscription.whole_fleet:
+        return owner not in await sight.dismissed([owner])
+    since = (await sight.watchers([station_id])).get(station_id, {}).get(owner)
+    return since is not None and event.at >= since
 
 
 def _told(ties: list[Tie], now: datetime) -> dict[str, datetime]:

@@ -11,10 +11,11 @@ import msgspec
 
 from actors.errors import BadRequest, Changed, Conflict, NotFound, Unavailable
 from cluster.bus.outbox import WaitingEvent
-from cluster.store.deliveries import GRACE, NOT_ALLOWED
+from cluster.store.deliveries import GRACE
 from cluster.store.views import Page
 from cluster.webhooks.model import Claim, Delivery, DeliveryState, Health, Settled, Subscription
 from cluster.webhooks.ports import Sight
+from cluster.webhooks.sight import may_see
 
 T = TypeVar("T")
 
@@ -185,8 +186,7 @@ class MemoryDeliveryQueue:
                 self._memory.claims[name] = (worker, until)
                 rotating = subscription.rotating_until is not None and now < subscription.rotating_until
                 keys = tuple(self._memory.secrets[name][: 2 if rotating else 1])
-                left = await self._still_seen(subscription, oldest)
-                in_order = tuple(sorted(left, key=lambda delivery: int(delivery.id)))
+                in_order = tuple(sorted(oldest, key=lambda delivery: int(delivery.id)))
                 claims.append(Claim(worker, until, subscription, health, keys, in_order))
         return claims
 
@@ -199,10 +199,10 @@ class MemoryDeliveryQueue:
         self._memory.update(
             delivery,
             state=settled.verdict.state,
-            attempts=settled.attempts + 1,
+            attempts=settled.attempts + (settled.tried_at is not None),
             next_at=settled.verdict.next_at or delivery.next_at,
-            tried_at=settled.tried_at,
-            status=settled.answer.status,
+            tried_at=settled.tried_at or delivery.tried_at,
+            status=settled.answer.status if settled.tried_at else delivery.status,
             error=settled.answer.error,
         )
 
@@ -242,24 +242,8 @@ class MemoryDeliveryQueue:
         here = station_id in wants.station_ids or self._memory.sites.get(station_id) in wants.site_ids
         if (wants.kinds and event.kind not in wants.kinds) or (placed and not here):
             return False
-        return await self._seen(subscription, event)
-
-    async def _seen(self, subscription: Subscription, event: WaitingEvent) -> bool:
-        owner, station_id = subscription.owner, event.station_id
-        if subscription.whole_fleet:
-            return owner not in await self._sight.dismissed([owner])
-        if not self._sight.tells(event.kind):
-            return False
-        since = (await self._sight.watchers([station_id])).get(station_id, {}).get(owner)
-        return since is not None and event.at >= since
-
-    async def _still_seen(self, subscription: Subscription, due: Sequence[Delivery]) -> list[Delivery]:
-        """Give up what the owner may not see any more; return the others."""
-        seen = [delivery for delivery in due if await self._seen(subscription, delivery.event)]
-        for delivery in due:
-            if delivery not in seen:
-                self._memory.update(delivery, state="dead", error=NOT_ALLOWED)
-        return seen
+        told = subscription.whole_fleet or self._sight.tells(event.kind)
+        return told and await may_see(self._sight, subscription, event)
 
     def _deliver(self, subscription_id: str, event: WaitingEvent, now: datetime, expires_at: datetime) -> None:
         if all(delivery.event.event_id != event.event_id for delivery in self._memory.of(subscription_id)):

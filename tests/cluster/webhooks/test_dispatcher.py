@@ -46,7 +46,8 @@ Open = Callable[[], Awaitable[Receiver]]
 def dispatcher(world: World, limits: DispatchLimits = LIMITS, name: str = "w") -> Dispatcher:
     rules = AddressRules(["127.0.0.0/8"])
     sender = HttpxSender(rules, limits.timeout_s, TLS)
-    return Dispatcher(name, world.queue, sender, Schedule(timedelta(hours=48), lambda: 0.0), limits, world.clock)
+    schedule = Schedule(timedelta(hours=48), lambda: 0.0)
+    return Dispatcher(name, world.queue, world.sight, sender, schedule, limits, world.clock)
 
 
 @pytest.fixture
@@ -333,6 +334,64 @@ async def test_no_request_is_begun_that_could_outlast_its_claim(world: World, op
         pass
     assert await states(world, made) == ["delivered"] * 30
     assert receiver.numbers == list(range(30)), "each once, in order"
+
+
+async def test_what_waits_when_a_relation_ends_is_not_sent_any_more(world: World, opened: Open) -> None:
+    receiver = await opened()
+    receiver.behaves = fails
+    made = await world.subscribe(url=receiver.url, owner="ann", whole_fleet=False)
+    world.sight.stations = {"ann": {"CP-1", "CP-2"}}
+    await world.happens(fact("A", "CP-1"), fact("B", "CP-2"))
+    worker = dispatcher(world)
+    await worker.deliver()
+    world.sight.stations = {"ann": {"CP-2"}}
+    world.clock.go_on(seconds=90)
+    receiver.received.clear()
+    await worker.deliver()
+    assert [one.message["type"] for one in receiver.received] == ["B"]
+    (lost, _) = await world.all_of(made)
+    assert (lost.state, lost.error, lost.attempts) == ("dead", "not allowed any more", 1)
+    await world.log.replay(made.id, lost.id, world.clock.now, world.clock.now + DAY)
+    world.clock.go_on(seconds=90)
+    await worker.deliver()
+    assert "A" not in {one.message["type"] for one in receiver.received}, "nor by a replay"
+
+
+async def test_a_relation_that_ends_while_an_endpoint_is_served_ends_what_has_not_left(
+    world: World, opened: Open
+) -> None:
+    """A claim holds many deliveries and lasts for minutes at a slow endpoint: each attempt asks for itself."""
+    receiver = await opened()
+    made = await world.subscribe(url=receiver.url, owner="ann", whole_fleet=False)
+    world.sight.stations = {"ann": {"CP-1"}}
+    await world.happens(*(fact(number=number) for number in range(3)))
+
+    async def ends(request: Request) -> Response:
+        world.sight.stations = {}
+        return Response(status_code=204)
+
+    receiver.behaves = ends
+    await dispatcher(world).deliver()
+    assert receiver.numbers == [0]
+    assert await states(world, made) == ["delivered", "dead", "dead"]
+
+
+async def test_who_is_staff_no_more_while_an_endpoint_is_served_is_told_nothing_more(
+    world: World, opened: Open
+) -> None:
+    receiver = await opened()
+    made = await world.subscribe(url=receiver.url, owner="ops")
+    await world.happens(*(fact(number=number) for number in range(3)))
+
+    async def leaves(request: Request) -> Response:
+        world.sight.gone = {"ops"}
+        return Response(status_code=204)
+
+    receiver.behaves = leaves
+    await dispatcher(world).deliver()
+    assert receiver.numbers == [0]
+    assert await states(world, made) == ["delivered", "dead", "dead"]
+    assert (await world.subscriptions.find(made.id, None)).state == "active", "the endpoint has done nothing wrong"
 
 
 async def test_many_workers_share_the_work_without_a_loss_or_a_double(engine: AsyncEngine, opened: Open) -> None:

@@ -22,9 +22,13 @@ from cluster.store.circles import PostgresCircles
 from cluster.store.deliveries import PostgresDeliveryQueue
 from cluster.store.identity import identity_stores
 from cluster.store.staff import PostgresStaff
+from cluster.webhooks.dispatcher import Dispatcher
+from cluster.webhooks.model import Answer
+from cluster.webhooks.schedule import Schedule
 from cluster.webhooks.sight import RelationSight
 from tests.cluster.bus.facts import NOON, fact
 from tests.cluster.webhooks.conftest import DAY, MarkedBox, World, postgres_world
+from tests.cluster.webhooks.test_dispatcher import LIMITS
 from tests.twins.circles import MemoryCircles
 from tests.twins.store import MemoryDatabase
 from tests.twins.vault import fixed_vault
@@ -72,6 +76,23 @@ async def test_a_relation_counts_while_it_holds() -> None:
     assert await seen(tie("cora", "co-owner", terms=over), tie("carl", "co-owner", terms=later)) == {}
 
 
+class Failing:
+    """Sender to endpoints that take nothing, so that every delivery waits for its next attempt; keeps what it sent."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def endpoint(self, url: str) -> Failing:
+        return self
+
+    async def post(self, headers: dict[str, str], body: bytes) -> Answer:
+        self.kinds.append(msgspec.json.decode(body)["type"])
+        return Answer(500)
+
+    async def close(self) -> None:
+        pass
+
+
 class Live:
     """Webhooks on real tables, with real relations behind them."""
 
@@ -80,13 +101,18 @@ class Live:
         circles, clock = PostgresCircles(engine), world.clock
         rules = SharingRules(100, timedelta(days=7), timedelta(days=365))
         self.sharing = Sharing(circles, rules, clock, b"k" * 32)
-        world.queue = PostgresDeliveryQueue(engine, MarkedBox(), RelationSight(circles, PostgresStaff(engine), clock))
+        sight, self.sent = RelationSight(circles, PostgresStaff(engine), clock), Failing()
+        world.queue = PostgresDeliveryQueue(engine, MarkedBox(), sight)
+        schedule = Schedule(timedelta(hours=48), lambda: 0.0)
+        self.worker = Dispatcher("w", world.queue, sight, self.sent, schedule, LIMITS, clock)
 
     async def told(self, *events: WaitingEvent) -> list[str]:
         """Let events come about; return those that are sent."""
         await self.world.happens(*events)
         self.world.clock.go_on(seconds=90)
-        return [delivery.event.kind for claim in await self.world.claim() for delivery in claim.deliveries]
+        self.sent.kinds.clear()
+        await self.worker.deliver()
+        return list(self.sent.kinds)
 
 
 @pytest.fixture

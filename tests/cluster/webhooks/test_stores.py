@@ -152,28 +152,11 @@ async def test_a_filter_of_somebody_who_is_not_staff_holds_for_what_he_may_see(w
     assert told == [["CP-2"], [], ["CP-2"]]
 
 
-async def test_what_waits_when_a_relation_ends_is_not_sent_any_more(world: World) -> None:
-    mine = await world.subscribe(owner="ann", whole_fleet=False)
-    world.sight.stations = {"ann": {"CP-1", "CP-2"}}
-    await world.happens(fact("A", "CP-1"), fact("B", "CP-2"))
-    world.sight.stations = {"ann": {"CP-2"}}
-    assert [delivery.event.kind for delivery in (await only_claim(world)).deliveries] == ["B"]
-    (lost, _) = await world.all_of(mine)
-    assert (lost.state, lost.error) == ("dead", "not allowed any more")
-    await world.log.replay(mine.id, lost.id, NOON, NOON + DAY)
-    world.clock.go_on(seconds=90)
-    again = await only_claim(world)
-    assert "A" not in {delivery.event.kind for delivery in again.deliveries}, "nor by a replay"
-
-
-async def test_who_is_not_staff_any_more_is_told_nothing_of_the_fleet(world: World) -> None:
+async def test_who_is_not_staff_any_more_gets_no_events_of_the_fleet(world: World) -> None:
     theirs, others = await world.subscribe(owner="ann"), await world.subscribe(owner="bob")
-    await world.happens(fact("A"))
     world.sight.gone = {"ann"}
-    await world.happens(fact("B"))
-    claimed = {claim.subscription.id: [one.event.kind for one in claim.deliveries] for claim in await world.claim()}
-    assert claimed == {theirs.id: [], others.id: ["A", "B"]}
-    assert [(one.event.kind, one.state) for one in await world.all_of(theirs)] == [("A", "dead")]
+    await world.happens(fact("A"))
+    assert (await kinds(world, theirs), await kinds(world, others)) == ([], ["A"])
 
 
 async def test_a_delivery_carries_the_event_whole(world: World) -> None:
@@ -284,6 +267,18 @@ async def test_what_was_settled_is_not_due_until_its_next_attempt(world: World) 
     assert (again.id, again.attempts, again.error, again.next_at) == (two.id, 1, "no connection", later)
     first = await world.log.find(made.id, one.id)
     assert (first.state, first.attempts, first.status, first.tried_at) == ("delivered", 1, 204, NOON)
+
+
+async def test_what_is_given_up_unsent_counts_as_no_attempt(world: World) -> None:
+    made = await world.subscribe()
+    await world.happens(fact())
+    claim = await only_claim(world)
+    (delivery,) = claim.deliveries
+    await settle(world, delivery, Verdict("waiting", world.clock.now), Answer(500))
+    await world.queue.settle(Settled(delivery.id, 1, None, Answer(error="not allowed any more"), Verdict("dead")))
+    given_up = await world.log.find(made.id, delivery.id)
+    assert (given_up.state, given_up.error) == ("dead", "not allowed any more")
+    assert (given_up.attempts, given_up.tried_at, given_up.status) == (1, NOON, 500)
 
 
 async def test_the_outcome_of_the_slower_of_two_workers_changes_nothing(world: World) -> None:
