@@ -119,8 +119,9 @@ class HostActor:
 
     async def stats(self) -> dict[str, float]:
         """Return the host's counters, its process id and its CPU seconds."""
-        times = os.times()
-        return {**(await self._host()).stats(), "pid": os.getpid(), "cpu_s": times.user + times.system}
+        await self._host()
+        times, services = os.times(), await self._opened()
+        return {**services.stats(), "pid": os.getpid(), "cpu_s": times.user + times.system}
 
     async def stop(self) -> None:
         """Leave the fleet: give everything up, flush and close."""

@@ -238,6 +238,8 @@ class ApiServices:
     sharing: Sharing
     charging: Charging
     stats: Callable[[], Awaitable[FleetStats]]
+    vitals: Callable[[], Awaitable[Mapping[str, Mapping[str, float]]]]
+    """What every API process says of itself, by its name. Raises Unavailable when Redis does not answer."""
     ping_redis: Callable[[], Awaitable[None]]
     """Raises Unavailable when Redis does not answer."""
     live: LiveEvents

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
 from cluster.approvals import KINDS, Approvals
 from cluster.attendance import Attendance
+from cluster.audit.metrics import numbers as audit_numbers
 from cluster.audit.spool import Spool
 from cluster.audit.trail import AuditTrail
 from cluster.bearer import OWN_ISSUER, OwnTokens
@@ -19,6 +22,7 @@ from cluster.bus.attempts import ValkeyAttempts
 from cluster.bus.client import make_client, reachable
 from cluster.bus.fanout import Fanout
 from cluster.bus.live import ValkeyLiveLog
+from cluster.bus.vitals import ValkeyVitals, telling
 from cluster.charging import Charging
 from cluster.first_login import first_login
 from cluster.idempotency import Repeats, purging
@@ -91,6 +95,12 @@ async def open_api(
     audit_log.start()
     stack.push_async_callback(audit_log.close)
 
+    def numbers() -> dict[str, float]:
+        return {"live_listeners": live.listeners, **audit_numbers(audit_log.status())}
+
+    vitals = ValkeyVitals(redis)
+    stack.callback(asyncio.create_task(telling(vitals, f"{socket.gethostname()}:{os.getpid()}", numbers)).cancel)
+
     async def stats() -> FleetStats:
         host_ids = [member.host_id for member in await fleet.members()]
         hosts, sockets = await asyncio.gather(members.stats(host_ids), members.stats(await gateways.ids()))
@@ -154,6 +164,7 @@ async def open_api(
         deliveries=open_deliveries(settings, subscriptions, PostgresDeliveryLog(engine)),
         repeats=repeats,
         stats=stats,
+        vitals=vitals.latest,
         ping_redis=ping_redis,
         live=live,
         attendance=attendance,

@@ -25,6 +25,7 @@ from cluster.store.fleet import PostgresFleet
 from cluster.store.frame_log import PostgresFrameLog
 from cluster.store.holders import digest_key
 from cluster.store.outbox import PostgresOutbox
+from cluster.webhooks.dispatcher import Dispatcher
 from configs.settings import Settings
 
 _HOST_COMMAND_TIMEOUT_S = 8.0
@@ -39,7 +40,13 @@ class HostServices:
     host: ChargerHost
     membership: Membership
     fleet: PostgresFleet
+    webhooks: Dispatcher | None
+    """None in a dedicated host, which leaves them to the others."""
     stack: AsyncExitStack
+
+    def stats(self) -> dict[str, float]:
+        """Return counters since the start, and what is held now."""
+        return {**self.host.stats(), **(self.webhooks.stats() if self.webhooks is not None else {})}
 
     async def live(self) -> None:
         """Serve until fenced off. Raises Fenced."""
@@ -110,10 +117,11 @@ async def _open_host(
     live = ValkeyLiveBus(redis, settings.live.stream_max_events)
     live.start()
     stack.push_async_callback(live.close)
+    webhooks = None
     if own_partition is None:
         relay = Relay(PostgresOutbox(engine), redis, settings.outbox.poll_s, settings.outbox.batch)
         stack.callback(asyncio.create_task(relay.run()).cancel)
-        await start_ways_out(settings, vault, host_id, stack)
+        webhooks = await start_ways_out(settings, vault, host_id, stack)
     directory = make_directory(settings)
     host = ChargerHost(
         PostgresChargerStore(engine, vault, host_id, epoch),
@@ -130,4 +138,4 @@ async def _open_host(
         clock=now,
     )
     membership = Membership(host_id, epoch, fleet, RayPeers(directory), host, settings.hosts.lease_s)
-    return HostServices(host, membership, fleet, stack.pop_all())
+    return HostServices(host, membership, fleet, webhooks, stack.pop_all())

@@ -28,8 +28,11 @@ from configs.settings import Settings
 _POOL_SIZE = 4
 
 
-async def start_ways_out(settings: Settings, vault: Vault, host_id: str, stack: AsyncExitStack) -> None:
-    """Let webhooks and Kinesis follow the journal; on connections of their own, so that no station waits for them."""
+async def start_ways_out(settings: Settings, vault: Vault, host_id: str, stack: AsyncExitStack) -> Dispatcher:
+    """Let webhooks and Kinesis follow the journal; return who serves webhooks.
+
+    On connections of their own, so that no station waits for them.
+    """
     engine = make_engine(database_url(settings), f"{host_id} ways out", _POOL_SIZE)
     stack.push_async_callback(engine.dispose)
     hooks, kinesis = settings.webhooks, settings.kinesis
@@ -66,3 +69,4 @@ async def start_ways_out(settings: Settings, vault: Vault, host_id: str, stack: 
         await asyncio.gather(*running, return_exceptions=True)
 
     stack.push_async_callback(stop)
+    return dispatcher

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, delete, func, null, select, update
+from sqlalchemy import ColumnElement, Row, Table, and_, delete, func, literal, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -23,7 +23,7 @@ from cluster.store.reader import Reader
 from cluster.store.tables.ways_out import webhook_deliveries as deliveries
 from cluster.store.tables.ways_out import webhook_subscriptions as subscriptions
 from cluster.store.views import Page
-from cluster.webhooks.model import Delivery, DeliveryState, Filter, Subscription
+from cluster.webhooks.model import MOST_COUNTED, Backlog, Delivery, DeliveryState, Filter, Subscription
 from cluster.webhooks.ports import SecretBox
 
 _LOCK: Final = 0x686F6F6B73  # "hooks": those of one owner are counted one by one
@@ -151,6 +151,23 @@ class PostgresDeliveryLog:
         meant = meant.order_by(deliveries.c.id).limit(most).with_for_update()
         async with reachable(), self._engine.begin() as connection:
             return (await connection.execute(_begun_anew(deliveries.c.id.in_(meant), now, expires_at))).rowcount
+
+    async def backlog(self) -> Backlog:
+        """Count what is not delivered, with one look that reads a bounded number of rows."""
+        waiting = deliveries.c.state == "waiting"
+        queries: dict[str, Any] = {
+            "webhook_deliveries_waiting": _counted(deliveries, waiting),
+            "webhook_deliveries_retried": _counted(deliveries, and_(waiting, deliveries.c.attempts > 0)),
+            "webhook_deliveries_dead": _counted(deliveries, deliveries.c.state == "dead"),
+            "webhook_subscriptions_paused": _counted(subscriptions, subscriptions.c.state == "paused"),
+        }
+        (row,) = await self._reader.all(select(*(query.label(name) for name, query in queries.items())))
+        return Backlog(**row._mapping)
+
+
+def _counted(table: Table, which: ColumnElement[bool]) -> ColumnElement[int]:
+    some = select(literal(1)).select_from(table).where(which).limit(MOST_COUNTED).subquery()
+    return select(func.count()).select_from(some).scalar_subquery()
 
 
 def made_subscription(row: Row[Any]) -> Subscription:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 NOT_ALLOWED: Final = "not allowed any more"
 """What is said of a delivery whose event its owner may not see by now."""
+_OUTCOMES: Final = ("delivered", "refused", "unanswered", "not_allowed")
+"""Of attempts: taken with a 2xx, another status, no answer at all; not made, because its owner may not see it now."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Dispatcher:
         self._schedule = schedule
         self._limits = limits
         self._clock = clock
+        self._outcomes = dict.fromkeys(_OUTCOMES, 0)
         self._tidy_at: datetime | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._more = asyncio.Event()
@@ -102,6 +105,10 @@ class Dispatcher:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._more.wait(), self._limits.poll_s)
                 self._more.clear()
+
+    def stats(self) -> dict[str, float]:
+        """Return attempts by their outcome since the start."""
+        return {f"webhooks_{outcome}": count for outcome, count in self._outcomes.items()}
 
     async def deliver(self) -> int:
         """Claim what is due, send it, and return how many endpoints were served. Raises Unavailable."""
@@ -179,13 +186,15 @@ class Dispatcher:
         now = self._clock()
         verdict = self._schedule.verdict(answer, delivery.attempts + 1, now, delivery.expires_at or now)
         served.add(answer, died=verdict.state == "dead")
+        self._outcomes["delivered" if answer.delivered else "refused" if answer.status else "unanswered"] += 1
         await self._queue.settle(Settled(delivery.id, delivery.attempts, tried_at, answer, verdict))
         return answer.delivered
 
     async def _give_up(self, delivery: Delivery) -> None:
         """Let a delivery die unsent: a relation that has ended ends here."""
-        refused = Answer(error=NOT_ALLOWED)
-        await self._queue.settle(Settled(delivery.id, delivery.attempts, None, refused, Verdict("dead")))
+        self._outcomes["not_allowed"] += 1
+        answer = Answer(error=NOT_ALLOWED)
+        await self._queue.settle(Settled(delivery.id, delivery.attempts, None, answer, Verdict("dead")))
 
     async def _tidy_sometimes(self) -> None:
         now = self._clock()

@@ -6,7 +6,7 @@ Must not know: SQL, HTTP.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -16,6 +16,9 @@ SubscriptionState = Literal["active", "paused"]
 PauseReason = Literal["asked", "failing", "gone"]
 """By its owner, since it failed for long, since it answered 410 Gone."""
 DeliveryState = Literal["waiting", "delivered", "dead"]
+
+MOST_COUNTED: Final = 100_000
+"""Rows of a kind that are counted for the asking."""
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -105,6 +108,16 @@ class Claim(msgspec.Struct, frozen=True):
     health: Health
     keys: tuple[bytes, ...]
     deliveries: tuple[Delivery, ...]
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """What waits and what was given up, of all subscriptions; each counted up to MOST_COUNTED."""
+
+    webhook_deliveries_waiting: int
+    webhook_deliveries_retried: int
+    """Of those that wait: tried at least once."""
+    webhook_deliveries_dead: int
+    webhook_subscriptions_paused: int
 
 
 class Settled(msgspec.Struct, frozen=True):

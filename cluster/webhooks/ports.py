@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from cluster.store.views import Page
-from cluster.webhooks.model import Answer, Claim, Delivery, DeliveryState, Health, Settled, Subscription
+from cluster.webhooks.model import Answer, Backlog, Claim, Delivery, DeliveryState, Health, Settled, Subscription
 
 
 class SecretBox(Protocol):
@@ -70,6 +70,9 @@ class DeliveryLog(Protocol):
         most: int,
     ) -> int:
         """Let at most `most` begin anew whose events are of this time, the oldest first; return how many."""
+
+    async def backlog(self) -> Backlog:
+        """Count what is not delivered, with one look."""
 
 
 class DeliveryQueue(Protocol):

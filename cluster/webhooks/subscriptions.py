@@ -19,7 +19,7 @@ from actors.errors import BadRequest
 from cluster.identity.caller import Caller
 from cluster.store.views import Page
 from cluster.webhooks.addresses import AddressRules
-from cluster.webhooks.model import Delivery, DeliveryState, Filter, Subscription, SubscriptionState
+from cluster.webhooks.model import Backlog, Delivery, DeliveryState, Filter, Subscription, SubscriptionState
 from cluster.webhooks.ports import DeliveryLog, SubscriptionStore
 from cluster.webhooks.signing import new_secret, shown_secret
 
@@ -137,6 +137,10 @@ class WebhookDeliveries:
         self._log = log
         self._retry_for = retry_for
         self._clock = clock
+
+    async def backlog(self) -> Backlog:
+        """Count what is not delivered, of everybody."""
+        return await self._log.backlog()
 
     async def page(
         self,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -18,6 +19,7 @@ from actors.errors import CloudBayError
 from cluster.partitions import PartitionMap
 from cluster.services import FleetStats
 from cluster.store.views import FleetCounts, Ownership
+from cluster.webhooks.model import Backlog
 from serve.context import caller
 from serve.services import Services
 from serve.wire import Wire
@@ -67,32 +69,63 @@ async def readyz(services: Services, response: Response) -> ReadyOut:
 
 @router.get("/metrics", dependencies=[Depends(caller)], response_class=Response)
 async def metrics(request: Request, services: Services) -> Response:
-    """Return hosts, gateways, fleet and this process' requests in Prometheus' text format."""
-    counts, stats = await asyncio.gather(services.queries.counts(), services.stats())
-    fleet = CollectorRegistry()
-    fleet.register(_Fleet(counts, stats))
+    """Return hosts, gateways, fleet, webhooks, API processes and this one's requests in Prometheus' text format.
+
+    What does not answer now is left out, and `cloudbay_part_ok` says so.
+    """
+    found = _Found(
+        *await asyncio.gather(
+            _outcome(services.queries.counts()),
+            _outcome(services.deliveries.backlog()),
+            _outcome(services.stats()),
+            _outcome(services.vitals()),
+        )
+    )
+    platform = CollectorRegistry()
+    platform.register(_Platform(found))
     own: CollectorRegistry = request.app.state.metrics
-    return Response(generate_latest(own) + generate_latest(fleet), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(own) + generate_latest(platform), media_type=CONTENT_TYPE_LATEST)
 
 
-class _Fleet(Collector):
-    """The fleet as gauges; counters of hosts and gateways too, because they begin anew with each life."""
+class _Found(NamedTuple):
+    """What the parts of the platform have answered, or what is wrong with them."""
 
-    def __init__(self, counts: FleetCounts, stats: FleetStats) -> None:
-        self._counts = counts
-        self._stats = stats
+    database: FleetCounts | str
+    webhooks: Backlog | str
+    fleet: FleetStats | str
+    redis: Mapping[str, Mapping[str, float]] | str
+
+
+class _Platform(Collector):
+    """The platform as gauges; counters of its processes too, because they begin anew with each life."""
+
+    def __init__(self, found: _Found) -> None:
+        self._found = found
 
     def collect(self) -> Iterable[Metric]:
         """Return all gauges."""
-        for name in self._counts.__struct_fields__:
-            yield GaugeMetricFamily(f"cloudbay_{name}", name.replace("_", " "), getattr(self._counts, name))
-        yield from _gauges("host", self._stats.hosts)
-        yield from _gauges("gateway", self._stats.gateways)
+        parts = GaugeMetricFamily("cloudbay_part_ok", "1 while this part of the platform answers", labels=["part"])
+        for part, answer in self._found._asdict().items():
+            parts.add_metric([part], not isinstance(answer, str))
+        yield parts
+        for totals in (self._found.database, self._found.webhooks):
+            if not isinstance(totals, str):
+                yield from _totals(msgspec.structs.asdict(totals))
+        if not isinstance(self._found.fleet, str):
+            yield from _gauges("host", self._found.fleet.hosts, "host_")
+            yield from _gauges("gateway", self._found.fleet.gateways, "gateway_")
+        if not isinstance(self._found.redis, str):
+            yield from _gauges("process", self._found.redis)
 
 
-def _gauges(kind: str, members: Mapping[str, Mapping[str, object]]) -> Iterable[Metric]:
+def _totals(numbers: Mapping[str, int]) -> Iterable[Metric]:
+    for name, number in numbers.items():
+        yield GaugeMetricFamily(f"cloudbay_{name}", name.replace("_", " "), number)
+
+
+def _gauges(kind: str, members: Mapping[str, Mapping[str, object]], prefix: str = "") -> Iterable[Metric]:
     for name in sorted({name for member in members.values() for name in member}):
-        gauge = GaugeMetricFamily(f"cloudbay_{kind}_{name}", f"{name.replace('_', ' ')} of a {kind}", labels=[kind])
+        gauge = GaugeMetricFamily(f"cloudbay_{prefix}{name}", f"{name.replace('_', ' ')} of a {kind}", labels=[kind])
         numbers = {key: member[name] for key, member in members.items() if isinstance(member.get(name), int | float)}
         for key, number in numbers.items():
             gauge.add_metric([key], _number(number))

@@ -61,6 +61,7 @@ from tests.twins.live import MemoryLiveLog
 from tests.twins.onlookers import MemoryOnlookers
 from tests.twins.personal_data import MemoryPersonalRecords
 from tests.twins.store import MemoryDatabase
+from tests.twins.vitals import MemoryVitals
 from tests.twins.webhooks import MemoryDeliveryLog, MemorySubscriptions, MemoryWebhooks
 
 T = TypeVar("T")
@@ -134,6 +135,7 @@ class MemoryPlatform:
         self.approvals = MemoryApprovals()
         self.people = MemoryIdentity()
         self.hooks = MemoryWebhooks()
+        self.vitals = MemoryVitals()
         self.subscriptions = MemorySubscriptions(self.hooks)
         self.submitted: list[tuple[str, bool]] = []
         self.own: dict[str, int] = {}
@@ -176,6 +178,7 @@ class MemoryPlatform:
             ),
             repeats=repeats,
             stats=self.fleet,
+            vitals=self.vitals.latest,
             ping_redis=self.ping,
             live=self.live,
             attendance=self.attendance,

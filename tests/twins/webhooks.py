@@ -13,7 +13,7 @@ from actors.errors import BadRequest, Changed, Conflict, NotFound, Unavailable
 from cluster.bus.outbox import WaitingEvent
 from cluster.store.deliveries import GRACE
 from cluster.store.views import Page
-from cluster.webhooks.model import Claim, Delivery, DeliveryState, Health, Settled, Subscription
+from cluster.webhooks.model import Backlog, Claim, Delivery, DeliveryState, Health, Settled, Subscription
 from cluster.webhooks.ports import Sight
 from cluster.webhooks.sight import may_see
 
@@ -147,6 +147,18 @@ class MemoryDeliveryLog:
         for delivery in meant:
             self._again(delivery, now, expires_at)
         return len(meant)
+
+    async def backlog(self) -> Backlog:
+        """Count what is not delivered."""
+        self._memory.reach()
+        kept = self._memory.deliveries.values()
+        waiting = [delivery for delivery in kept if delivery.state == "waiting"]
+        return Backlog(
+            len(waiting),
+            sum(delivery.attempts > 0 for delivery in waiting),
+            sum(delivery.state == "dead" for delivery in kept),
+            sum(one.state == "paused" for one in self._memory.subscriptions.values()),
+        )
 
     def _again(self, delivery: Delivery, now: datetime, expires_at: datetime) -> Delivery:
         return self._memory.update(

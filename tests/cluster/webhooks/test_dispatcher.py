@@ -394,6 +394,25 @@ async def test_who_is_staff_no_more_while_an_endpoint_is_served_is_told_nothing_
     assert (await world.subscriptions.find(made.id, None)).state == "active", "the endpoint has done nothing wrong"
 
 
+async def test_attempts_are_counted_by_their_outcome(world: World, opened: Open) -> None:
+    receiver, away = await opened(), await opened()
+    made = await world.subscribe(url=receiver.url, owner="ann", whole_fleet=False)
+    await world.subscribe(url=away.url.replace(str(away.port), "9"))
+    world.sight.stations = {"ann": {"CP-1"}}
+    worker = dispatcher(world)
+    for number, behaves in enumerate((takes, fails)):
+        receiver.behaves = behaves
+        await world.happens(fact(number=number))
+        await worker.deliver()
+    world.sight.stations = {}
+    world.clock.go_on(seconds=5)
+    await worker.deliver()
+    assert (await states(world, made)) == ["delivered", "dead"]
+    counted = worker.stats()
+    assert counted.pop("webhooks_unanswered") >= 1
+    assert counted == {"webhooks_delivered": 1, "webhooks_refused": 1, "webhooks_not_allowed": 1}
+
+
 async def test_many_workers_share_the_work_without_a_loss_or_a_double(engine: AsyncEngine, opened: Open) -> None:
     world = await postgres_world(engine)
     receivers = [await opened() for _ in range(4)]

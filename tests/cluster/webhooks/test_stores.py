@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.errors import BadRequest, Changed, CloudBayError, Conflict, NotFound
-from cluster.webhooks.model import Answer, Claim, Delivery, Filter, Health, Settled, Subscription, Verdict
+from cluster.webhooks.model import Answer, Backlog, Claim, Delivery, Filter, Health, Settled, Subscription, Verdict
 from tests.cluster.bus.facts import NOON, fact
 from tests.cluster.webhooks.conftest import DAY, MarkedBox, World, postgres_world
 
@@ -407,6 +407,18 @@ async def test_what_is_over_its_time_is_given_up_and_what_is_old_forgotten(world
     world.clock.go_on(days=30)
     await tidy()
     assert await world.all_of(made) == []
+
+
+async def test_what_is_not_delivered_is_counted(world: World) -> None:
+    made, other = await world.subscribe(), await world.subscribe()
+    await world.happens(*(fact(number=number) for number in range(4)))
+    first, second, third, _ = await world.all_of(made)
+    await settle(world, first, Verdict("delivered"))
+    await settle(world, second, Verdict("dead"), Answer(500))
+    await settle(world, third, Verdict("waiting", world.clock.now), Answer(500))
+    paused = msgspec.structs.replace(other, state="paused", paused_because="asked", version=2)
+    await world.subscriptions.replace(paused, 1)
+    assert await world.log.backlog() == Backlog(6, 1, 1, 1)
 
 
 # What only the tables can show
