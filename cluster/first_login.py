@@ -31,7 +31,8 @@ async def first_login(settings: Settings, keys: Keys, stores: IdentityStores) ->
 def told(made: NewLogin, settings: Settings) -> str:
     """Return what to show of it, once."""
     until = made.expires_at.astimezone().strftime("%Y-%m-%d %H:%M")
+    where = f"{issuer_url(settings)}/oauth2/login"
     return (
-        f"first login   {issuer_url(settings)}   name {made.user.login}   password {made.one_time_password}\n"
-        f"              shown once, good until {until}; the login page asks for a new one"
+        f"first login   {where}   name {made.user.login}   password {made.one_time_password}\n"
+        f"              shown once, good until {until}; it asks for a password of your own"
     )

@@ -23,7 +23,7 @@ class BadLogin(CloudBayError):
     title = "Login failed"
 
     def __init__(self) -> None:
-        super().__init__("the login name or the password is wrong")
+        super().__init__("the login name or the password is wrong; try again, or have an admin give you a new one")
 
 
 class Proof(NamedTuple):
@@ -46,6 +46,7 @@ class Login:
         self._passwords = passwords
         self._brakes = brakes
         self._clock = clock
+        self.password_rule = passwords.rule
 
     async def attempt(self, login: str, password: str, address: str) -> Proof:
         """Return who it is. Raises BadLogin, TooManyAttempts, TooMany, Unavailable.

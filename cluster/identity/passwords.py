@@ -44,6 +44,8 @@ class Passwords:
         self._max_waiting = max_at_once * _MAX_WAITING_EACH
         self._waiting = 0
         self._min_chars = min_chars
+        self.rule = f"a password has {min_chars} to {MAX_CHARS} characters"
+        """What people are told before they choose one."""
         self._nobodys = self._hasher.hash(secrets.token_urlsafe())
 
     async def matches(self, password: str, kept: str | None) -> bool:
@@ -63,7 +65,7 @@ class Passwords:
         """Raise WeakPassword unless a new password is long enough and not the login name (NIST SP 800-63B)."""
         normal = _normal(password)
         if not self._min_chars <= len(normal) <= MAX_CHARS:
-            raise WeakPassword(f"a password has {self._min_chars} to {MAX_CHARS} characters")
+            raise WeakPassword(self.rule)
         if login and login.casefold() in normal.casefold():
             raise WeakPassword("the password must not contain the login name")
         if len(set(normal)) < self._min_chars // 2:

@@ -24,7 +24,7 @@ from cluster.identity.sessions import Session
 from cluster.identity.signing import NotOurToken
 from cluster.identity.tickets import BadTicket
 from serve.login.browser import Cookie, fields, form, is_own_page
-from serve.login.pages import Page, logged_out_page, login_page, logout_page, password_page
+from serve.login.pages import Page, logged_in_page, logged_out_page, login_page, logout_page, password_page
 from serve.login.routes import NO_STORE, PageRoute, ProtocolRoute, redirect, retry_after
 from serve.origin import address_of
 
@@ -90,9 +90,21 @@ async def authorize(request: Request, issuer: Issuing) -> Response:
     session = await issuer.sessions.current(cookie.of(request))
     if not issuer.authorization.needs_login(asked, session) and session is not None:
         return redirect(await issuer.authorization.grant(asked, session))
-    browser = cookie.of(request) or make_secret()
-    page = _login_page(issuer, asked, urlencode(given), browser, asked.login_hint or "")
-    return page if cookie.of(request) else cookie.given(page, browser)
+    note = "" if session is None else "This asks you to log in again, to be sure that it is you."
+    return _opened(request, issuer, asked, urlencode(given), note)
+
+
+@_people.get("/oauth2/login")
+async def open_login(request: Request, issuer: Issuing) -> Response:
+    """Let a person log in whom no application has sent: a first login, or a page that was loaded again."""
+    session = await issuer.sessions.current(Cookie(issuer.url).of(request))
+    return _opened(request, issuer, None, "") if session is None else logged_in_page()
+
+
+@_people.get("/oauth2/password")
+async def open_password() -> Response:
+    """Send who loads the page of a new password again to where they log in."""
+    return redirect("/oauth2/login")
 
 
 @_people.post("/oauth2/login")
@@ -100,20 +112,20 @@ async def login(request: Request, issuer: Issuing) -> Response:
     """Check login name and password."""
     posted, browser = await _posted(request, issuer)
     kept = issuer.tickets.read(posted.get("ticket", ""), "login", browser)
-    asked = await issuer.authorization.read(fields(kept["request"]))
+    asked = await _asked(issuer, kept["request"])
     name = posted.get("login", "")
     try:
         proof = await issuer.login.attempt(name, posted.get("password", ""), address_of(request))
     except (BadLogin, TooMany) as error:
         status = error.http_status if isinstance(error, TooMany) else 400
-        page = _login_page(issuer, asked, kept["request"], browser, name, str(error), status)
+        page = _login_page(issuer, asked, kept["request"], browser, name, fault=str(error), status=status)
         page.headers.update(retry_after(error))
         return page
     if not proof.must_change:
         return await _entered(request, issuer, asked, proof.user_id)
     kept |= {"user_id": proof.user_id, "login": proof.login, "fingerprint": proof.fingerprint}
     ticket = issuer.tickets.make("password", browser, kept)
-    return password_page({"ticket": ticket}, asked.redirect_uri, proof.login)
+    return password_page({"ticket": ticket}, _target(asked), proof.login, issuer.login.password_rule)
 
 
 @_people.post("/oauth2/password")
@@ -122,7 +134,7 @@ async def new_password(request: Request, issuer: Issuing) -> Response:
     posted, browser = await _posted(request, issuer)
     ticket = posted.get("ticket", "")
     kept = issuer.tickets.read(ticket, "password", browser)
-    asked = await issuer.authorization.read(fields(kept["request"]))
+    asked = await _asked(issuer, kept["request"])
     new = posted.get("new_password", "")
     fault = "" if new == posted.get("again") else "the two passwords differ"
     try:
@@ -131,7 +143,8 @@ async def new_password(request: Request, issuer: Issuing) -> Response:
     except WeakPassword as error:
         fault = str(error)
     if fault:
-        return password_page({"ticket": ticket}, asked.redirect_uri, kept["login"], fault, 400)
+        rule = issuer.login.password_rule
+        return password_page({"ticket": ticket}, _target(asked), kept["login"], rule, fault, 400)
     return await _entered(request, issuer, asked, kept["user_id"])
 
 
@@ -162,12 +175,22 @@ async def _posted(request: Request, issuer: Issuer, given: dict[str, str] | None
     return (await form(request) if given is None else given), browser
 
 
-async def _entered(request: Request, issuer: Issuer, asked: AuthorizationRequest, user_id: str) -> Response:
+async def _asked(issuer: Issuer, request: str) -> AuthorizationRequest | None:
+    """Return what an application has asked for, None when none has."""
+    return await issuer.authorization.read(fields(request)) if request else None
+
+
+def _target(asked: AuthorizationRequest | None) -> str | None:
+    return None if asked is None else asked.redirect_uri
+
+
+async def _entered(request: Request, issuer: Issuer, asked: AuthorizationRequest | None, user_id: str) -> Response:
     cookie = Cookie(issuer.url)
     previous = await issuer.sessions.current(cookie.of(request))
     agent = request.headers.get("user-agent")
     session, secret = await issuer.sessions.begin(user_id, previous, address_of(request), agent)
-    return cookie.given(redirect(await issuer.authorization.grant(asked, session)), secret)
+    target = "/oauth2/login" if asked is None else await issuer.authorization.grant(asked, session)
+    return cookie.given(redirect(target), secret)
 
 
 async def _left(issuer: Issuer, cookie: Cookie, session: Session | None, target: str | None) -> Response:
@@ -176,17 +199,28 @@ async def _left(issuer: Issuer, cookie: Cookie, session: Session | None, target:
     return cookie.taken(logged_out_page() if target is None else redirect(target))
 
 
+def _opened(
+    request: Request, issuer: Issuer, asked: AuthorizationRequest | None, query: str, note: str = ""
+) -> Response:
+    cookie = Cookie(issuer.url)
+    browser = cookie.of(request) or make_secret()
+    hint = "" if asked is None else asked.login_hint or ""
+    page = _login_page(issuer, asked, query, browser, hint, note)
+    return page if cookie.of(request) else cookie.given(page, browser)
+
+
 def _login_page(
     issuer: Issuer,
-    asked: AuthorizationRequest,
+    asked: AuthorizationRequest | None,
     request: str,
     browser: str,
     login: str,
+    note: str = "",
     fault: str = "",
     status: int = 200,
 ) -> Page:
     ticket = issuer.tickets.make("login", browser, {"request": request})
-    return login_page({"ticket": ticket}, asked.redirect_uri, login, fault, status)
+    return login_page({"ticket": ticket}, _target(asked), login, note, fault, status)
 
 
 router.include_router(_programs)

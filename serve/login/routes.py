@@ -53,7 +53,7 @@ class PageRoute(APIRoute):
                 return redirect(error.location)
             except CloudBayError as error:
                 status = 400 if isinstance(error, BadClient) else error.http_status
-                page = fault_page(error.title, str(error), status)
+                page = fault_page(error.title, _for_people(error), status)
                 page.headers.update(retry_after(error))
                 return page
 
@@ -70,6 +70,13 @@ def retry_after(error: CloudBayError) -> dict[str, str]:
     if isinstance(error, TooManyAttempts):
         return {"Retry-After": str(error.retry_after_s)}
     return {"Retry-After": str(_RETRY_AFTER_S)} if isinstance(error, Unavailable) else {}
+
+
+def _for_people(error: CloudBayError) -> str:
+    """Say what to do besides: a person cannot mend what an application has asked wrongly."""
+    if isinstance(error, OAuthError):
+        return f"{error}; go back to the application that has sent you here, and tell who runs it"
+    return str(error)
 
 
 def _code(error: CloudBayError) -> str:

@@ -28,7 +28,7 @@ from tests.serve.login.conftest import (
     sent,
 )
 
-WRONG = "the login name or the password is wrong"
+WRONG = "The login name or the password is wrong; try again, or have an admin give you a new one."
 
 
 def policy_of(page: httpx.Response) -> dict[str, str]:
@@ -68,7 +68,44 @@ async def test_the_login_page_can_be_used_by_ear_and_keyboard(browser: Browser, 
     for field, purpose in (("login", "username"), ("password", "current-password")):
         assert f'<label for="{field}">' in text
         assert re.search(rf'<input id="{field}"[^>]*autocomplete="{purpose}"', text)
-    assert f'<p role="alert">{WRONG}</p>' in text
+    assert f'<p role="alert" id="fault">{WRONG}</p>' in text
+    assert re.search(r'<input id="password"[^>]*aria-describedby="fault"', text)
+
+
+async def test_who_chooses_a_password_is_told_the_rule_before(browser: Browser, identity: IdentityServices) -> None:
+    """WCAG 2.2, 3.3.2: what an input has to be is said where it is asked for, not after it was refused."""
+    made = await identity.people.create("bob")
+    page = await browser.log_in("bob", made.one_time_password)
+    assert '<p id="rule">A password has 12 to 256 characters.</p>' in page.text
+    assert re.search(r'<input id="new"[^>]*aria-describedby="rule"', page.text)
+    refused = await browser.submit(page, new_password="short", again="short")
+    assert re.search(r'<input id="new"[^>]*aria-describedby="fault rule"', refused.text)
+
+
+async def test_a_first_login_needs_no_application(browser: Browser, identity: IdentityServices) -> None:
+    """An application that comes later finds who has logged in, and asks nothing."""
+    made = await identity.people.create("bob")
+    page = await browser.http.get("/oauth2/login")
+    assert policy_of(page)["form-action"] == "'self'"
+    page = await browser.submit(page, login="bob", password=made.one_time_password)
+    entered = await browser.submit(page, new_password=PASSWORD, again=PASSWORD)
+    assert (entered.status_code, entered.headers["location"]) == (303, "/oauth2/login")
+    assert "You are logged in" in (await browser.http.get("/oauth2/login")).text
+    assert "code" in sent(await browser.authorize())
+
+
+@pytest.mark.parametrize("path", ["/oauth2/login", "/oauth2/password"])
+async def test_a_page_that_is_loaded_again_is_a_page(browser: Browser, ann: str, path: str) -> None:
+    """The address of a refused form stays in the browser; asked for anew, it is no error for programs."""
+    page = await browser.http.get(path, follow_redirects=True)
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert Form(page.text).action == "/oauth2/login"
+
+
+async def test_an_application_s_mistake_is_told_to_who_can_do_nothing_about_it(browser: Browser) -> None:
+    page = await browser.authorize(client_id="nobody")
+    assert Form(page.text).alert.startswith("The client is unknown")
+    assert "go back to the application" in Form(page.text).alert
 
 
 async def test_there_is_one_cookie_out_of_reach_of_scripts_and_new_after_login(browser: Browser, ann: str) -> None:
@@ -109,7 +146,7 @@ def test_over_https_the_cookie_is_bound_to_the_host() -> None:
 async def test_a_form_posted_by_a_foreign_page_is_refused(browser: Browser, ann: str, headers: dict[str, str]) -> None:
     page = await browser.submit(await browser.authorize(), headers, login="ann", password=PASSWORD)
     assert page.status_code == 400
-    assert Form(page.text).alert == "the form has expired; open the page again"
+    assert Form(page.text).alert == "The form has expired; open the page again."
 
 
 async def test_a_form_is_good_in_its_browser_for_half_an_hour(
@@ -142,11 +179,11 @@ async def test_the_first_admin_logs_in_once_with_a_password_that_must_be_changed
     assert Form(page.text).action == "/oauth2/password"
     assert "location" not in page.headers
     for new, again, fault in [
-        ("short", "short", "a password has 12 to 256 characters"),
-        ("the admin's own one", "the admin's own one", "the password must not contain the login name"),
-        ("aaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaa", "the password repeats too few characters"),
-        (first.one_time_password, first.one_time_password, "the new password must differ from the old one"),
-        ("a decent new one", "a decent new two", "the two passwords differ"),
+        ("short", "short", "A password has 12 to 256 characters."),
+        ("the admin's own one", "the admin's own one", "The password must not contain the login name."),
+        ("aaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaa", "The password repeats too few characters."),
+        (first.one_time_password, first.one_time_password, "The new password must differ from the old one."),
+        ("a decent new one", "a decent new two", "The two passwords differ."),
     ]:
         refused = await browser.submit(page, new_password=new, again=again)
         assert Form(refused.text).alert == fault
@@ -236,7 +273,7 @@ async def test_failed_logins_must_wait_longer_and_longer(browser: Browser, ann: 
         held = await browser.log_in("ann", PASSWORD)
         assert held.status_code == 429, "not even the right password is looked at"
         waits.append(int(held.headers["retry-after"]))
-        assert Form(held.text).alert == f"too many attempts; try again in {waits[-1]} s"
+        assert Form(held.text).alert == f"Too many attempts; try again in {waits[-1]} s."
         clock.forward(seconds=waits[-1])
         assert (await browser.log_in("ann", "wrong")).status_code == 400
     assert waits == [1, 2, 4]
@@ -254,7 +291,7 @@ async def test_known_and_unknown_accounts_answer_alike(browser: Browser, ann: st
     for _ in range(5):
         page = await browser.log_in(login, "wrong")
         seen.append((page.status_code, Form(page.text).alert, page.headers.get("retry-after")))
-    assert seen == [(400, WRONG, None)] * 4 + [(429, "too many attempts; try again in 1 s", "1")]
+    assert seen == [(400, WRONG, None)] * 4 + [(429, "Too many attempts; try again in 1 s.", "1")]
 
 
 async def test_brakes_hold_while_valkey_is_away_and_after(browser: Browser, ann: str, wire: Wire, clock: Clock) -> None:

@@ -38,6 +38,7 @@ async def test_step_up_asks_again_and_keeps_the_session(browser: Browser, ann: s
         page = await browser.authorize(**wishes)
         assert page.status_code == 200
         assert Form(page.text).action == "/oauth2/login"
+        assert "log in again, to be sure that it is you" in page.text
     assert sent(await browser.authorize(max_age="600", prompt="none"))["error"] == "login_required"
     answer = await browser.token(await browser.log_in("ann", PASSWORD, prompt="login"))
     _, fresh = await claims_of(browser, answer.json()["access_token"])
@@ -128,7 +129,7 @@ async def test_a_closed_account_gets_no_more_tokens(browser: Browser, ann: str, 
     assert (await browser.refresh(tokens["refresh_token"])).json()["error"] == "invalid_grant"
     assert (await browser.token(back["code"])).json()["error"] == "invalid_grant"
     page = await browser.log_in("ann", PASSWORD)
-    assert Form(page.text).alert == "the login name or the password is wrong"
+    assert Form(page.text).alert.startswith("The login name or the password is wrong")
 
 
 async def test_a_login_that_crosses_the_closing_of_its_account_gets_no_tokens(
