@@ -20,6 +20,16 @@ async def test_the_api_describes_itself(anonymous: httpx.AsyncClient) -> None:
     assert (await anonymous.get("/admin/v1/docs")).status_code == 200
 
 
+async def test_pages_of_relations_lead_to_each_other(anonymous: httpx.AsyncClient) -> None:
+    everything = (await anonymous.get("/docs/relations")).text
+    assert '<a href="/docs/relations/account">cb:account</a>' in everything
+    assert "The form <code>change-password</code>" in everything
+    one = (await anonymous.get("/docs/relations/account")).text
+    assert '<a href="/docs/relations">' in one
+    assert '<a href="/docs">' in one
+    assert "`" not in everything + one
+
+
 async def test_every_link_of_the_root_leads_somewhere(auditor: httpx.AsyncClient) -> None:
     links = (await auditor.get("/admin/v1/")).json()["_links"]
     parts = {"station_id": "CP-1", "site_id": "DEPOT", "transaction_id": "00000000-0000-0000-0000-000000000001"}
