@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from actors.domain.token import token_key
-from actors.errors import Conflict
+from actors.errors import Conflict, NotFound
 from cluster.approvals import ERASE_PERSON, Approvals, Wish
 from cluster.charging import ChargeQueries
 from cluster.identity.caller import Caller
@@ -129,7 +129,11 @@ class PersonalData:
         return Export(await self._records.dossier(caller.subject), self._all_charges(caller.subject))
 
     async def erase_self(self, caller: Caller) -> None:
-        """Erase the caller. Raises Conflict while they charge, and for the last admin."""
+        """Erase the caller. Raises Conflict while they charge, for the last admin, and for who is no person here."""
+        try:
+            await self._people.find(caller.subject)
+        except NotFound:  # the operator of the machine: others have acted under that name too
+            raise Conflict("there is no account to erase: this token speaks for nobody who logs in") from None
         await self._erase(caller.subject)
 
     async def erase(self, caller: Caller, subject: str, approval_id: str | None) -> None:

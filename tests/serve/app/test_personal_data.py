@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
 from cluster.identity.people import User
 from tests.serve.app.conftest import HOME, Person
 from tests.serve.fakes import NOW, MemoryPlatform
 
 DATA = "/account/data"
+
+
+@pytest.fixture(autouse=True)
+def accounts(platform: MemoryPlatform) -> None:
+    for name in ("gil", "olga", "gus"):
+        platform.people.users[name] = User(name, "local", name, name, None, None, frozenset(), "active", NOW)
 
 
 async def test_all_that_is_known_of_the_caller_is_one_document(
@@ -60,6 +68,16 @@ async def test_who_erases_himself_is_gone_and_his_charges_are_nobodys(
     assert (await gil.get(DATA)).json()["charges"] == []
     kept = await person("olga").get(f"/charges/{charge.id}")
     assert (kept.json()["energyWh"], kept.json()["subject"]) == (1500.0, None)
+
+
+async def test_who_has_no_account_erases_nothing(person: Callable[[str], Person], platform: MemoryPlatform) -> None:
+    """A token of the machine's operator speaks for everybody who has that machine: commands under its name stay."""
+    del platform.people.users["gil"]
+    charge = platform.charge("CP-1", platform.drivers.tokens["gil"], ended=True)
+    refused = await person("gil").send("DELETE", "/account")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:cloudbay:problem:conflict")
+    assert "no account" in refused.json()["detail"]
+    assert (await person("gil").get(f"/charges/{charge.id}")).json()["subject"] == "gil"
 
 
 async def test_an_owner_who_goes_leaves_the_station_to_a_co_owner(
