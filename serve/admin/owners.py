@@ -8,7 +8,7 @@ from actors.errors import NotFound
 from cluster.identity.relation import Holding
 from serve.admin.wire import ClaimOut, OwnerAsked, OwnerOut
 from serve.context import Asking, Context
-from serve.hal import present
+from serve.hal import Link, present
 from serve.headers import NO_STORE
 from serve.idempotency import Once
 from serve.route import operations
@@ -102,7 +102,17 @@ async def _shown(asking: Context, holding: Holding) -> dict[str, object]:
         "links": {
             "self": asking.here,
             "curies": asking.curies,
-            **present({"cb:events": asking.events(**{holding.kind: holding.name})}),
+            **present(_around(asking, holding, None if owner is None else owner.subject)),
         },
         "templates": present(forms),
+    }
+
+
+def _around(asking: Context, holding: Holding, owner: str | None) -> dict[str, Link | None]:
+    """Return what the owner is the owner of, and who that is."""
+    station = asking.link("GET /stations/{station_id}", {"station_id": holding.name})
+    return {
+        "cb:user": None if owner is None else asking.link("GET /people/{subject}", {"subject": owner}),
+        "cb:events": asking.events(**{holding.kind: holding.name}),
+        "up": station if holding.kind == "station" else None,
     }

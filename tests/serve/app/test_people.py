@@ -169,6 +169,12 @@ async def test_staff_give_and_take_a_station(
     owner = "/admin/v1/stations/CP-1/owner"
     shown = (await anonymous.get(owner, headers=bearer("support"))).json()
     assert (shown["subject"], set(shown["_templates"])) == ("olga", {"give", "take"})
+    links = shown["_links"]
+    assert links["up"]["href"] == "/admin/v1/stations/CP-1"
+    assert links["cb:user"]["href"] == "/admin/v1/people/olga"
+    assert "cb:user" not in (await anonymous.get(owner, headers=bearer("operator"))).json()["_links"], (
+        "may see no people"
+    )
     assert (await anonymous.get(owner, headers=bearer("auditor"))).json()["_templates"] == {}
     given = await anonymous.put(owner, json={"subject": "noa"}, headers=bearer("operator"))
     assert given.json()["subject"] == "noa"
