@@ -68,8 +68,7 @@ class Rule(NamedTuple):
     def demand(self, caller: Caller, relation: Standing | None, now: datetime, fresh_for: timedelta) -> None:
         """Raise NotAllowed, InsufficientScope or StaleLogin unless a caller may now."""
         if not self._admits(caller, relation):
-            reason = "none of your roles allows it" if self.roles else "what you are to it does not allow it"
-            raise NotAllowed(reason)
+            raise NotAllowed(self._who_may())
         if caller.scopes is not None:
             if self.people_only:
                 raise NotAllowed("this is for people, no machine may do it")
@@ -77,6 +76,12 @@ class Rule(NamedTuple):
                 raise InsufficientScope(self.scope)
         elif self.fresh and (caller.logged_in_at is None or now - caller.logged_in_at > fresh_for):
             raise StaleLogin(fresh_for)
+
+    def _who_may(self) -> str:
+        """Say what is missing; the table is public, `x-roles` of the description has it too."""
+        if self.roles:
+            return f"none of your roles allows it; {' or '.join(sorted(self.roles))} does"
+        return "what you are to it does not allow it"
 
     def _admits(self, caller: Caller, relation: Standing | None) -> bool:
         if self.roles:

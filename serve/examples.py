@@ -70,8 +70,9 @@ def example(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
             return schema[word]
     if "enum" in schema:
         return schema["enum"][0]
-    if "anyOf" in schema:
-        return example(schema["anyOf"][0], schemas)
+    for choices in ("anyOf", "oneOf"):
+        if choices in schema:
+            return example(schema[choices][0], schemas)
     return _by_type(schema, schemas)
 
 

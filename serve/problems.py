@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +18,7 @@ from cluster.approvals import ApprovalNeeded, Wish
 from serve.challenge import carries_token, challenge
 
 _APPROVALS = "/admin/v1/approvals"
+_NOTHING_HERE = "there is nothing at this address; begin at /admin/v1/ or /app/v1/ and follow links, as /docs explains"
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 Fault = dict[str, str]
@@ -91,7 +93,21 @@ def _what_to_ask(wish: Wish) -> dict[str, object]:
 
 async def _validation(request: Request, error: Exception) -> Problem:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
-    return _invalid([_fault(found["loc"], found["msg"]) for found in error.errors()], _request_id(request))
+    return _invalid([_found(fault) for fault in error.errors()], _request_id(request))
+
+
+def _found(fault: Mapping[str, Any]) -> Fault:
+    """Say what the framework has found, in words that do not tell of it."""
+    location, message = fault["loc"], str(fault["msg"])
+    if fault["type"] == "json_invalid":
+        return _fault(("body",), f"it cannot be read as JSON: {fault['ctx']['error']} at character {location[-1]}")
+    if fault["type"] == "missing" and location == ("body",):
+        return _fault(location, "a JSON body is needed")
+    if fault["type"] == "union_tag_not_found":
+        return _fault((*location, "kind"), "Field required")
+    if fault["type"] == "union_tag_invalid":  # the framework's own words repeat the value
+        return _fault((*location, "kind"), f"Input should be {fault['ctx']['expected_tags'].replace(', ', ' or ')}")
+    return _fault(location, message.removeprefix("Value error, "))
 
 
 def _invalid(faults: list[Fault], request_id: str) -> Problem:
@@ -107,7 +123,8 @@ async def _http(request: Request, error: Exception) -> Problem:
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers |= _allow(request)
-    return http_problem(error.status_code, str(error.detail), _request_id(request), headers)
+    told = _NOTHING_HERE if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
+    return http_problem(error.status_code, told, _request_id(request), headers)
 
 
 def _allow(request: Request) -> dict[str, str]:

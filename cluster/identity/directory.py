@@ -96,4 +96,4 @@ def _issuer(token: str) -> str:
             return msgspec.json.decode(extract_compact(token.encode()).payload, type=_Issued).iss
     except (JoseError, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
         pass
-    raise BadToken("the token is not one; log in again, or get one with `cloudbay token`")
+    raise BadToken("this is no access token; log in again, or get one with `cloudbay token`")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
-from fastapi import Response
+from fastapi import Body, Response
 
 from cluster.identity.clients import Client, Clients, NewClient
 from serve.admin.identity_wire import ApplicationAsked, ClientItemOut, ClientOut, MachineAsked, NewClientOut
@@ -36,7 +38,7 @@ async def list_clients(asking: Asking, cursor: Cursor = None, limit: Limit = 100
 
 @router.post("", status_code=201, response_model=NewClientOut, dependencies=[Once])
 async def register_client(
-    asked: ApplicationAsked | MachineAsked, asking: Asking, response: Response
+    asked: Annotated[ApplicationAsked | MachineAsked, Body(discriminator="kind")], asking: Asking, response: Response
 ) -> dict[str, object]:
     """Register a client; a machine's secret is shown this once and not kept."""
     made = await _registered(asking.services.identity.clients, asked)

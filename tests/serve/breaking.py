@@ -150,15 +150,20 @@ def _inside(was: Json, now: Json, at: str, compare: Callable[[Json, Json, str], 
     for word, mark in (("items", "[]"), ("additionalProperties", ".*")):
         if isinstance(was.get(word), Mapping) and isinstance(now.get(word), Mapping):
             yield from compare(was[word], now[word], f"{at}{mark}")
-    choices = [[one for one in schema.get("anyOf", []) if one.get("type") != "null"] for schema in (was, now)]
+    choices = [[one for one in _choices(schema) if one.get("type") != "null"] for schema in (was, now)]
     for before, after in zip(*choices, strict=False):
         yield from compare(before, after, at)
+
+
+def _choices(schema: Json) -> list[Json]:
+    found: list[Json] = schema.get("anyOf") or schema.get("oneOf") or []
+    return found
 
 
 def _types(schema: Json) -> frozenset[str]:
     if not schema:
         return frozenset({"anything"})
-    choices = schema.get("anyOf", [schema])
+    choices = _choices(schema) or [schema]
     return frozenset(f"{one['type']} {one.get('format', '')}".strip() for one in choices if "type" in one)
 
 

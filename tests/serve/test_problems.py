@@ -41,6 +41,46 @@ async def test_a_body_that_is_no_json(admin: httpx.AsyncClient, content: bytes) 
     assert answer.json()["type"] == "urn:cloudbay:problem:invalid-request"
 
 
+async def test_where_a_body_ceases_to_be_json_is_told(admin: httpx.AsyncClient) -> None:
+    answer = await admin.post(COMMANDS, content=b'{"action": Reset}', headers={"Content-Type": "application/json"})
+    assert answer.json()["detail"] == "body: it cannot be read as JSON: Expecting value at character 11"
+    missing = await admin.post(COMMANDS, headers={"Content-Type": "application/json"})
+    assert missing.json()["detail"] == "body: a JSON body is needed"
+
+
+@pytest.mark.parametrize(
+    ("sent", "detail"),
+    [
+        ({"kind": "application"}, "application.id: Field required"),
+        ({"id": "x"}, "kind: Field required"),
+        ({"kind": "s3cret"}, "kind: Input should be 'application' or 'machine'"),
+    ],
+)
+async def test_a_body_of_two_kinds_is_held_against_the_one_it_names(
+    admin: httpx.AsyncClient, sent: dict[str, str], detail: str
+) -> None:
+    """And no name of the platform's own code is told, nor the value again."""
+    told = (await admin.post("/admin/v1/clients", json=sent)).json()
+    assert told["detail"].startswith(detail)
+    assert not any(word in str(told) for word in ("Asked", "s3cret", "machine."))
+
+
+async def test_what_is_wrong_with_a_moment_is_said_in_our_words(admin: httpx.AsyncClient) -> None:
+    told = (await admin.get("/admin/v1/transactions", params={"to": "yesterday"})).json()
+    assert told["detail"] == "to: a date and time with its offset is expected, like 2026-05-04T12:00:00Z"
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/admin/v1/station", "/app/v1/stations/CP-1/people"])
+async def test_who_guesses_an_address_is_told_where_to_begin(admin: httpx.AsyncClient, path: str) -> None:
+    told = (await admin.get(path)).json()
+    assert "begin at /admin/v1/ or /app/v1/" in told["detail"]
+
+
+async def test_a_refusal_names_the_roles_that_may(auditor: httpx.AsyncClient) -> None:
+    told = (await auditor.post("/admin/v1/stations/CP-1/claim-code")).json()
+    assert told["detail"] == "none of your roles allows it; admin or production does"
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "application/jsonx", None])
 async def test_a_body_that_does_not_say_it_is_json(admin: httpx.AsyncClient, content_type: str | None) -> None:
     """RFC 9110 section 15.5.16."""
