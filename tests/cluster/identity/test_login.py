@@ -97,7 +97,7 @@ async def test_a_failed_login_is_the_same_work_and_the_same_words_whatever_is_wr
         "attempts.take",
         "credentials.of_login",
         "argon2 $argon2id$v=19$m=64,t=1,p=1",
-        "the login name or the password is wrong",
+        "the login name or the password is wrong; try again, or have an admin give you a new one",
     ]
     for login, prepare in [("nobody", ""), ("not a name", ""), ("", ""), ("ann", "disabled"), ("ann", "expired")]:
         assert await work_of(login, prepare) == known, (login, prepare)
