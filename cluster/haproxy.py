@@ -21,7 +21,7 @@ from typing import NoReturn
 _PR_SET_PDEATHSIG = 1
 _METRICS = re.compile(r"^(frontend prometheus\n\s*bind) \S+$", re.MULTILINE)
 _STATISTICS = re.compile(r"^(listen stats\n\s*bind) \S+$", re.MULTILINE)
-_CALLER = "\n    http-request set-header X-Forwarded-For %[src]"
+_CALLER = "\n    http-request set-header X-Forwarded-For %[src]\n    http-request del-header X-Request-ID"
 _FRONTEND = re.compile(rf"^(frontend http_frontend\n\s*bind) \S+:(\d+)$(?:{re.escape(_CALLER)})?", re.MULTILINE)
 _ADMIN_SOCKET = re.compile(r"^(\s*stats socket .*) mode 666 ", re.MULTILINE)
 
@@ -29,7 +29,7 @@ _ADMIN_SOCKET = re.compile(r"^(\s*stats socket .*) mode 666 ", re.MULTILINE)
 def mended(configuration: str, host: str, folder: Path) -> str:
     """Return the configuration with the API on `host` and all else on sockets in `folder`, for their owner only.
 
-    The API is told who calls; what a caller says of that itself is thrown away.
+    The API is told who calls; what a caller says of that itself, or calls the request, is thrown away.
     """
     configuration = _METRICS.sub(rf"\1 unix@{folder}/metrics mode 600", configuration)
     configuration = _STATISTICS.sub(rf"\1 unix@{folder}/stats mode 600", configuration)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import time
 from collections.abc import Callable
 from functools import cache
@@ -19,6 +20,9 @@ from serve.problems import internal_problem
 
 log = logging.getLogger(__name__)
 
+_HEADER: Final = b"x-request-id"
+_GIVEN: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""An id as Ray Serve gives one to each request; it answers with it itself, and HAProxy lets no client choose it."""
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -38,7 +42,9 @@ class Requests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of connection get an id and pass."""
-        request_id = f"{self._life}-{next(self._numbers)}"
+        given = dict(scope["headers"]).get(_HEADER, b"")
+        is_given = _GIVEN.fullmatch(given) is not None
+        request_id = given.decode() if is_given else f"{self._life}-{next(self._numbers)}"
         scope.setdefault("state", {})["request_id"] = request_id
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -49,7 +55,8 @@ class Requests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                if not is_given:
+                    message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
             await send(message)
 
         try:

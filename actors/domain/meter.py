@@ -69,7 +69,7 @@ class EnergyMeter(msgspec.Struct, omit_defaults=True):
         if reading.register_wh is not None:
             self._register(reading.register_wh, reading.at)
         elif reading.interval_wh is not None and self.last_register_wh is None:
-            self.energy_wh += max(0.0, reading.interval_wh)
+            self._more(max(0.0, reading.interval_wh))
         if reading.power_w is not None:
             self.power_w = reading.power_w
         if reading.soc_percent is not None:
@@ -81,7 +81,7 @@ class EnergyMeter(msgspec.Struct, omit_defaults=True):
         if last is None or last_at is None:
             self.first_register_wh = register_wh
         elif register_wh >= last:
-            self.energy_wh += register_wh - last
+            self._more(register_wh - last)
         elif last - register_wh <= _JITTER_WH:
             self.fallen_to_wh = None
             return
@@ -92,14 +92,20 @@ class EnergyMeter(msgspec.Struct, omit_defaults=True):
             # What a reset register shows first was drawn since the last reading, if any car could have drawn it.
             hours = (at - last_at).total_seconds() / 3600
             first = self.fallen_to_wh if 0 < self.fallen_to_wh <= _MAX_POWER_W * hours else 0.0
-            self.energy_wh += first + max(0.0, register_wh - self.fallen_to_wh)
+            self._more(first + max(0.0, register_wh - self.fallen_to_wh))
             self.resets += 1
         self.last_register_wh, self.last_register_at, self.fallen_to_wh = register_wh, at, None
+
+    def _more(self, drawn_wh: float) -> None:
+        self.energy_wh = round(self.energy_wh + drawn_wh, _DECIMALS)  # else 0.1 + 0.2 would be on a receipt
 
     def late(self, readings: Sequence[Reading]) -> bool:
         """Tell whether the first of `readings` is not later than what is folded in: then all must be counted anew."""
         return bool(readings) and self.last_at is not None and readings[0].at <= self.last_at
 
+
+_DECIMALS: Final = 6
+"""Of a Wh, in what is counted."""
 
 _JITTER_WH: Final = 2.0
 """A fall this small is rounding between two displays of one register, not a reset."""

@@ -102,8 +102,7 @@ def draw_costs(scores: dict[tuple[str, str], Score]) -> None:
         axes.bar(np.arange(len(policies)) + number * width, relative, width, label=case.replace("_", " "))
     axes.set_xticks(np.arange(len(policies)) + 0.4 - width / 2, [policy.replace("_", "\n") for policy in policies])
     axes.set_ylabel("cost of a kWh, % of uncontrolled")
-    axes.set_ylim(bottom=50)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(cases))
     _save(figure, "costs")
 
 

@@ -32,15 +32,15 @@ def measure(data: Path) -> Rows:
 
     alone = score(free, Uncontrolled())
     rows = {
-        "replay_acn_uncontrolled_peak_kw": _beside(alone.peak_kw, "kW", UNCONTROLLED_KW),
-        "replay_acn_uncontrolled_energy_pct": _beside(alone.energy_pct, "%", UNCONTROLLED_PCT),
-        "replay_acn_offline_peak_kw": _beside(Foresight(free, STEP_S).lowest_peak().bound, "kW", LOWEST_PEAK_KW),
+        "replay_caltech_uncontrolled_peak_kw": _beside(alone.peak_kw, "kW", UNCONTROLLED_KW),
+        "replay_caltech_uncontrolled_energy_pct": _beside(alone.energy_pct, "%", UNCONTROLLED_PCT),
+        "replay_caltech_offline_peak_kw": _beside(Foresight(free, STEP_S).lowest_peak().bound, "kW", LOWEST_PEAK_KW),
     }
     for name, policy in BASELINES.items():
         energy_pct = score(small, policy(SMALL_KW)).energy_pct
-        rows[f"replay_acn_10kw_{name}_energy_pct"] = _beside(energy_pct, "%", AT_SMALL_PCT[name])
+        rows[f"replay_caltech_10kw_{name}_energy_pct"] = _beside(energy_pct, "%", AT_SMALL_PCT[name])
     most_kwh = Foresight(small, STEP_S).most_energy().bound
-    rows["replay_acn_10kw_offline_energy_pct"] = _beside(100 * most_kwh / alone.wanted_kwh, "%", MOST_PCT)
+    rows["replay_caltech_10kw_offline_energy_pct"] = _beside(100 * most_kwh / alone.wanted_kwh, "%", MOST_PCT)
     return rows
 
 

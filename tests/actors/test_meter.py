@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.domain.meter import Reading, base_value, readings
+from actors.domain.meter import EnergyMeter, Reading, base_value, readings
 from actors.ocpp.messages import MeterValue, SampledValue, UnitOfMeasure
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -147,3 +147,11 @@ def test_a_reading_of_an_unset_or_running_ahead_clock_is_put_where_it_was_receiv
 def test_a_late_reading_and_a_small_lead_are_believed(stamp: datetime) -> None:
     (reading,) = reduced(sample(100.0), at=stamp, received_at=NOON)
     assert reading.at == stamp
+
+
+def test_what_is_counted_has_no_more_digits_than_what_was_read() -> None:
+    """0.3 less 0.1 would be 0.19999999999999998, on a receipt too."""
+    meter = EnergyMeter()
+    for number, register_wh in enumerate((0.1, 0.3)):
+        meter.add(Reading(NOON + timedelta(minutes=number), register_wh, None, None))
+    assert meter.energy_wh == 0.2

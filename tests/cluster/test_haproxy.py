@@ -41,3 +41,4 @@ def test_the_api_is_told_who_calls_and_callers_cannot_say_it_themselves() -> Non
     lines = [line.strip() for line in mended(WRITTEN, "127.0.0.1", Path("/run/x")).splitlines()]
     at = lines.index("http-request set-header X-Forwarded-For %[src]")
     assert lines[at - 2 : at] == ["frontend http_frontend", "bind 127.0.0.1:8000"]
+    assert lines[at + 1] == "http-request del-header X-Request-ID", "requests are told apart by ids of ours"

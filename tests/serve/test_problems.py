@@ -146,3 +146,16 @@ async def test_an_unexpected_error_tells_nothing_but_its_id(
     request_id = answer.json()["requestId"]
     assert answer.headers["x-request-id"] == request_id
     assert [getattr(record, "request_id", None) for record in caplog.records] == [request_id]
+
+
+async def test_an_id_that_ray_serve_has_given_is_the_only_one(admin: httpx.AsyncClient) -> None:
+    """It answers with it itself: ours beside it would be a second one."""
+    given = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+    answer = await admin.get("/admin/v1/stations/CP-9", headers={"X-Request-Id": given})
+    assert (answer.json()["requestId"], "x-request-id" in answer.headers) == (given, False)
+
+
+@pytest.mark.parametrize("said", ["", "1", "8e03978e-40d5-43dd-bc93-6894a57f9324\t", "x" * 36])
+async def test_what_is_no_id_is_not_taken_for_one(admin: httpx.AsyncClient, said: str) -> None:
+    answer = await admin.get("/admin/v1/stations/CP-9", headers={"X-Request-Id": said})
+    assert answer.json()["requestId"] == answer.headers["x-request-id"] != said
