@@ -42,7 +42,7 @@ class Requests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of connection get an id and pass."""
-        given = dict(scope["headers"]).get(_HEADER, b"")
+        given = dict(scope.get("headers", ())).get(_HEADER, b"")  # a lifespan has none
         is_given = _GIVEN.fullmatch(given) is not None
         request_id = given.decode() if is_given else f"{self._life}-{next(self._numbers)}"
         scope.setdefault("state", {})["request_id"] = request_id

@@ -1,10 +1,17 @@
 """Errors as problem documents (RFC 9457)."""
 
 import logging
+from collections.abc import Callable
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.types import Message
 
+from cluster.services import ApiServices
+from serve.admin import application as admin_application
+from serve.app import application as app_application
+from serve.front import application as front_application
 from tests.serve.fakes import MemoryPlatform
 
 COMMANDS = "/admin/v1/stations/CP-1/commands"
@@ -159,3 +166,21 @@ async def test_an_id_that_ray_serve_has_given_is_the_only_one(admin: httpx.Async
 async def test_what_is_no_id_is_not_taken_for_one(admin: httpx.AsyncClient, said: str) -> None:
     answer = await admin.get("/admin/v1/stations/CP-9", headers={"X-Request-Id": said})
     assert answer.json()["requestId"] == answer.headers["x-request-id"] != said
+
+
+@pytest.mark.parametrize("build", [admin_application.build, app_application.build, front_application.build])
+async def test_every_application_starts_as_servers_start_one(
+    platform: MemoryPlatform, build: Callable[[ApiServices], FastAPI]
+) -> None:
+    """ASGI's lifespan protocol."""
+    told: list[str] = []
+    events = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    async def receive() -> Message:
+        return next(events)
+
+    async def send(message: Message) -> None:
+        told.append(message["type"])
+
+    await build(platform.services_of_tests())({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
+    assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
