@@ -50,6 +50,7 @@ class Rule(NamedTuple):
     """Who may do an operation: staff with one of `roles`, or app users with one of `relations` to what it is about."""
 
     scope: str
+    """What a machine's key must name; empty where any key will do."""
     roles: frozenset[Role] = frozenset()
     relations: frozenset[Standing] | None = None
     """None where an operation is about what is the caller's own: everybody who has signed in may."""
@@ -62,7 +63,7 @@ class Rule(NamedTuple):
 
     def allows(self, caller: Caller, relation: Standing | None = None) -> bool:
         """Tell whether a caller may, who is this to what it is about; a login may still have to be a fresh one."""
-        in_scope = caller.scopes is None or (self.scope in caller.scopes and not self.people_only)
+        in_scope = caller.scopes is None or (self._in(caller.scopes) and not self.people_only)
         return in_scope and self._admits(caller, relation)
 
     def demand(self, caller: Caller, relation: Standing | None, now: datetime, fresh_for: timedelta) -> None:
@@ -72,7 +73,7 @@ class Rule(NamedTuple):
         if caller.scopes is not None:
             if self.people_only:
                 raise NotAllowed("this is for people, no machine may do it")
-            if self.scope not in caller.scopes:
+            if not self._in(caller.scopes):
                 raise InsufficientScope(self.scope)
         elif self.fresh and (caller.logged_in_at is None or now - caller.logged_in_at > fresh_for):
             raise StaleLogin(fresh_for)
@@ -82,6 +83,9 @@ class Rule(NamedTuple):
         if self.roles:
             return f"none of your roles allows it; {' or '.join(sorted(self.roles))} does"
         return "what you are to it does not allow it"
+
+    def _in(self, scopes: frozenset[str]) -> bool:
+        return not self.scope or self.scope in scopes
 
     def _admits(self, caller: Caller, relation: Standing | None) -> bool:
         if self.roles:
@@ -97,6 +101,8 @@ def _staff(scope: str, *roles: Role, fresh: bool = False, people_only: bool = Fa
     return Rule(scope, admitted, fresh=fresh, people_only=people_only, recorded=recorded)
 
 
+_ANY_SCOPE: Final = ""
+"""A root shows only where its reader may go from there."""
 _ROTATION: Final = "POST /webhooks/{webhook_id}/secret"
 """Of the secret that signs what a webhook sends."""
 _WEBHOOKS: Final = (
@@ -114,7 +120,7 @@ _WEBHOOKS: Final = (
 """The same in both applications; in each they are about what is the caller's own."""
 
 ADMIN: Final[Mapping[str, Rule]] = {
-    "GET /": _staff("status:read"),
+    "GET /": _staff(_ANY_SCOPE),
     "GET /status": _staff("status:read"),
     "GET /events": _staff("events:read"),
     "GET /stations": _staff("stations:read"),
@@ -201,7 +207,7 @@ def _person(
 
 
 APP: Final[Mapping[str, Rule]] = {
-    "GET /": _person("stations:read"),
+    "GET /": _person(_ANY_SCOPE),
     "GET /events": _person("events:read"),
     "GET /stations": _person("stations:read"),
     "GET /stations/{station_id}": _person("stations:read", "owner", "co-owner", "guest"),
@@ -239,7 +245,9 @@ APP: Final[Mapping[str, Rule]] = {
 }
 
 
-SCOPES: Final = frozenset(rule.scope for table in (ADMIN, APP) for rule in table.values() if not rule.people_only)
+SCOPES: Final = frozenset(
+    rule.scope for table in (ADMIN, APP) for rule in table.values() if rule.scope and not rule.people_only
+)
 """What keys of machines and clients that log in themselves can be limited to, in one application or the other."""
 
 

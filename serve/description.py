@@ -136,7 +136,8 @@ def _complete(described: Json, operation: str, rule: Rule, schemas: Json) -> Non
     """Say of an operation what its function does not."""
     method = operation.partition(" ")[0]
     described["security"] = [{_BEARER: []}]
-    described["x-scope"] = rule.scope
+    if rule.scope:
+        described["x-scope"] = rule.scope
     if rule.roles:
         described["x-roles"] = sorted(rule.roles)
     if rule.relations is not None:

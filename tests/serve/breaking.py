@@ -100,7 +100,7 @@ def _permissions(was: Json, now: Json) -> Iterator[str]:
     for word in ("x-roles", "x-relations"):
         if lost := set(was.get(word, [])) - set(now.get(word, [])):
             yield f"{', '.join(sorted(lost))} may do it no more"
-    if was.get("x-scope") != now.get("x-scope"):
+    if now.get("x-scope") not in (None, was.get("x-scope")):
         yield f"needs scope {now.get('x-scope')} instead of {was.get('x-scope')}"
 
 

@@ -132,7 +132,7 @@ async def test_an_app_user_may_nothing_here(operation: str) -> None:
 def test_a_machine_may_only_what_its_scopes_name() -> None:
     machine = Caller("key:1", "cloudbay", frozenset({"operator"}), frozenset({"hosts:read"}))
     allowed = {operation for operation, rule in ADMIN.items() if rule.allows(machine)}
-    assert allowed == {"GET /hosts", "GET /restart", "GET /placements"}
+    assert allowed == {"GET /", "GET /hosts", "GET /restart", "GET /placements"}
 
 
 def test_an_application_with_an_operation_that_has_no_rule_does_not_start(platform: MemoryPlatform) -> None:

@@ -177,6 +177,7 @@ ADDITIONS: dict[str, Change] = {
     "no bound": lambda d: without(field(d, "count", "HostsAsked"), "maximum"),
     "a value that may be sent": lambda d: field(d, "ifOffline", "CommandAsked")["enum"].append("store"),
     "a role": lambda d: operation(d, "post", "/restart")["x-roles"].append("support"),
+    "no scope": lambda d: without(operation(d, "get", "/tokens"), "x-scope"),
     "a problem": lambda d: operation(d, "get", "/status")["responses"].update({"418": {"description": ""}}),
     "words": lambda d: operation(d, "get", "/status").update(description="other words", deprecated=True),
 }

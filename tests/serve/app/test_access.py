@@ -120,7 +120,7 @@ def test_a_machine_may_only_what_its_scopes_name() -> None:
     machine = Caller("key:1", "cloudbay", scopes=frozenset({"charges:read"}))
     allowed = {operation for operation, rule in APP.items() if rule.allows(machine, "owner")}
     assert allowed == {
-        "GET /stations/{station_id}/charges", "GET /charges", "GET /charges/{charge_id}",
+        "GET /", "GET /stations/{station_id}/charges", "GET /charges", "GET /charges/{charge_id}",
         "GET /charges/{charge_id}/curve", "GET /charges/{charge_id}/receipt",
     }  # fmt: skip
 
