@@ -19,6 +19,8 @@ class Api(Section):
     host: Host
     port: Port
     replicas: Count
+    max_replicas: Count | None
+    requests_per_replica: Count
     token_ttl_s: Count
     fresh_login_s: Count
     max_wait_s: Seconds
@@ -35,6 +37,12 @@ class Api(Section):
     def _range_in_order(self) -> Self:
         if self.replica_port_max < self.replica_port_min:
             raise ValueError("api.replica_port_max must not be below api.replica_port_min")
+        return self
+
+    @model_validator(mode="after")
+    def _most_not_below_least(self) -> Self:
+        if self.max_replicas is not None and self.max_replicas < self.replicas:
+            raise ValueError("api.max_replicas must not be below api.replicas")
         return self
 
 

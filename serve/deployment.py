@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import ray.serve as rayserve
 from fastapi import FastAPI
+from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
 from cluster.bootstrap.api import open_api
@@ -15,6 +16,7 @@ from cluster.keys import Keys
 from cluster.logs import set_up_logging
 from cluster.runtime import keep_replica_on_loopback, when_leaving
 from cluster.services import ApiServices
+from configs.api import Api as ApiSettings
 from configs.fields import ApiName
 from configs.settings import Settings
 from serve import access
@@ -62,9 +64,22 @@ def build(settings: Settings, keys: Keys, generation: int) -> dict[str, rayserve
 def _built(prefix: str, settings: Settings, keys: Keys, generation: int) -> rayserve.Application:
     deployment = rayserve.deployment(
         name="Api",
-        num_replicas=settings.api.replicas,
+        **size(settings.api),
         max_ongoing_requests=_MAX_ONGOING_REQUESTS + settings.live.max_listeners,
         ray_actor_options={"num_cpus": 0},
         logging_config=LoggingConfig(enable_access_log=False),
     )(rayserve.ingress()(Api))
     return deployment.bind(prefix, settings.model_dump(mode="json"), keys, generation)
+
+
+def size(api: ApiSettings) -> dict[str, Any]:
+    """Return how many processes an application has: as many as are set, or by what it has to do."""
+    if api.max_replicas is None:
+        return {"num_replicas": api.replicas}
+    return {
+        "autoscaling_config": AutoscalingConfig(
+            min_replicas=api.replicas,
+            max_replicas=api.max_replicas,
+            target_ongoing_requests=api.requests_per_replica,
+        )
+    }

@@ -205,6 +205,8 @@ def test_ports_that_clash_are_named() -> None:
         load(overrides={"gateway.port": 8000})
     with pytest.raises(SettingsError, match=r"api\.replica_port_max must not be below"):
         load(overrides={"api.replica_port_max": 20000})
+    with pytest.raises(SettingsError, match=r"api\.max_replicas must not be below"):
+        load(overrides={"api.replicas": 3, "api.max_replicas": 2})
 
 
 @pytest.mark.parametrize("content", ["gateway: [", "- a\n- b\n", "\xff"])
