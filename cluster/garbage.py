@@ -20,7 +20,7 @@ def collect_only_the_young() -> None:
 def collect_seldom() -> None:
     """Take what is there now as staying, and look for cycles each 10,000 objects: requests leave none that go on.
 
-    See tests/serve/test_garbage.py.
+    See tests/serve/test_route.py.
     """
     gc.collect()
     gc.freeze()

@@ -130,7 +130,7 @@ class Context:
     def here(self) -> Link:
         """Where this answer is."""
         path, query = _quoted_path(self.request.scope["path"]), self.request.scope["query_string"]
-        return {"href": f"{path}?{query.decode()}" if query else path}
+        return {"href": f"{path}?{query.decode('latin-1')}" if query else path}
 
     @property
     def curies(self) -> list[Link]:

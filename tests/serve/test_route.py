@@ -9,12 +9,15 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
+from starlette.types import Message
 
 from actors.domain.station import Station
+from serve.admin import application as admin_application
 from serve.admin.application import DESCRIPTION as ADMIN
 from serve.app.application import DESCRIPTION as APP
 from serve.context import Context
 from serve.route import Guarded, plain
+from tests.serve.conftest import bearer
 from tests.serve.fakes import MemoryPlatform
 
 ROUTES = [route for each in (ADMIN, APP) for router in each.routers for route in router.routes]
@@ -83,3 +86,22 @@ async def test_a_request_leaves_nothing_to_collect(admin: httpx.AsyncClient, pat
 
 def _contexts() -> set[int]:
     return {id(one) for one in gc.get_objects() if isinstance(one, Context)}
+
+
+async def test_a_query_that_is_no_text_is_no_fault_of_ours(platform: MemoryPlatform) -> None:
+    """Servers pass on whatever bytes came (ASGI: `query_string`)."""
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+        "path": "/stations/CP-1", "root_path": "", "query_string": b"q=\xff",
+        "headers": [(b"authorization", bearer("admin")["Authorization"].encode())],
+    }  # fmt: skip
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    await admin_application.build(platform.services_of_tests())(scope, receive, send)
+    assert statuses == [200]
