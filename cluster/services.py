@@ -45,6 +45,17 @@ from cluster.webhooks.subscriptions import WebhookDeliveries, Webhooks
 from configs.settings import Settings
 
 
+@dataclass
+class Answered:
+    """What one process has answered since it began, and what it is asked now."""
+
+    answers: int = 0
+    failures: int = 0
+    """Answers of 5xx."""
+    under_way: int = 0
+    """Listeners to live events among them."""
+
+
 class StationQueries(Protocol):
     """What is known of stations. All queries raise Unavailable, and BadRequest for a bad cursor or value."""
 
@@ -238,6 +249,7 @@ class ApiServices:
     sharing: Sharing
     charging: Charging
     stats: Callable[[], Awaitable[FleetStats]]
+    answered: Answered
     vitals: Callable[[], Awaitable[Mapping[str, Mapping[str, float]]]]
     """What every API process says of itself, by its name. Raises Unavailable when Redis does not answer."""
     ping_redis: Callable[[], Awaitable[None]]

@@ -113,7 +113,7 @@ def furnished(
     app.add_middleware(ETags)
     most_bytes = {"max_body_bytes": api.max_body_kb * 1024, "max_header_bytes": api.max_header_kb * 1024}
     app.add_middleware(Limits, **most_bytes, json_only=json_only)
-    app.add_middleware(Requests, new_id=services.new_id, registry=app.state.metrics)
+    app.add_middleware(Requests, new_id=services.new_id, registry=app.state.metrics, answered=services.answered)
     if api.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=api.cors_origins, **_CORS)
     app.add_middleware(StandardHeaders, hsts_s=api.hsts_s, deprecated=deprecated)

@@ -16,10 +16,12 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cluster.services import Answered
 from serve.problems import internal_problem
 
 log = logging.getLogger(__name__)
 
+_SERVER_ERROR: Final = 500
 _HEADER: Final = b"x-request-id"
 _GIVEN: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """An id as Ray Serve gives one to each request; it answers with it itself, and HAProxy lets no client choose it."""
@@ -27,10 +29,13 @@ _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 
 
 class Requests:
-    """Wraps the application. Counters of this process are in `registry`."""
+    """Wraps the application. Counters of this process by operation are in `registry`, its totals in `answered`."""
 
-    def __init__(self, app: ASGIApp, new_id: Callable[[], str], registry: CollectorRegistry) -> None:
+    def __init__(
+        self, app: ASGIApp, new_id: Callable[[], str], registry: CollectorRegistry, answered: Answered
+    ) -> None:
         self._app = app
+        self._answered = answered
         self._life = new_id()
         self._numbers = itertools.count(1)
         names = ("method", "route")
@@ -50,6 +55,7 @@ class Requests:
             await self._app(scope, receive, send)
             return
         status, began = 0, time.monotonic()
+        self._answered.under_way += 1
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -67,6 +73,9 @@ class Requests:
                 raise  # the answer has begun; the server cuts it off
             await internal_problem(request_id)(scope, receive, send_with_id)
         finally:
+            self._answered.under_way -= 1
+            self._answered.answers += 1
+            self._answered.failures += status >= _SERVER_ERROR
             route = getattr(scope.get("route"), "path", "none")
             answers, seconds = self._counters(scope["method"], route, status)
             answers.inc()

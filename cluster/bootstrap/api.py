@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from datetime import timedelta
 
 from cluster.approvals import KINDS, Approvals
@@ -35,7 +36,7 @@ from cluster.keys import Keys
 from cluster.onlookers import Onlookers
 from cluster.personal_data import PersonalData
 from cluster.refs import RayChargers, RayFleet, make_directory
-from cluster.services import ApiServices, FleetStats
+from cluster.services import Answered, ApiServices, FleetStats
 from cluster.sharing import CircleStore, Sharing, SharingRules
 from cluster.store.approvals import PostgresApprovals
 from cluster.store.audit import PostgresAudit
@@ -95,8 +96,11 @@ async def open_api(
     audit_log.start()
     stack.push_async_callback(audit_log.close)
 
+    answered = Answered()
+
     def numbers() -> dict[str, float]:
-        return {"live_listeners": live.listeners, **audit_numbers(audit_log.status())}
+        requests = {f"api_{name}": number for name, number in asdict(answered).items()}
+        return {"live_listeners": live.listeners, **requests, **audit_numbers(audit_log.status())}
 
     vitals = ValkeyVitals(redis)
     stack.callback(asyncio.create_task(telling(vitals, f"{socket.gethostname()}:{os.getpid()}", numbers)).cancel)
@@ -164,6 +168,7 @@ async def open_api(
         deliveries=open_deliveries(settings, subscriptions, PostgresDeliveryLog(engine)),
         repeats=repeats,
         stats=stats,
+        answered=answered,
         vitals=vitals.latest,
         ping_redis=ping_redis,
         live=live,

@@ -25,7 +25,7 @@ from cluster.keys import Keys
 from cluster.onlookers import Onlookers
 from cluster.partitions import PartitionMap
 from cluster.personal_data import PersonalData
-from cluster.services import ApiServices, FleetStats
+from cluster.services import Answered, ApiServices, FleetStats
 from cluster.sharing import Sharing, SharingRules
 from cluster.store.views import (
     FleetCounts,
@@ -136,6 +136,7 @@ class MemoryPlatform:
         self.people = MemoryIdentity()
         self.hooks = MemoryWebhooks()
         self.vitals = MemoryVitals()
+        self.answered = Answered()
         self.subscriptions = MemorySubscriptions(self.hooks)
         self.submitted: list[tuple[str, bool]] = []
         self.own: dict[str, int] = {}
@@ -178,6 +179,7 @@ class MemoryPlatform:
             ),
             repeats=repeats,
             stats=self.fleet,
+            answered=self.answered,
             vitals=self.vitals.latest,
             ping_redis=self.ping,
             live=self.live,

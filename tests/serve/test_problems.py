@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Message
 
-from cluster.services import ApiServices
+from cluster.services import Answered, ApiServices
 from serve.admin import application as admin_application
 from serve.app import application as app_application
 from serve.front import application as front_application
@@ -184,3 +184,10 @@ async def test_every_application_starts_as_servers_start_one(
 
     await build(platform.services_of_tests())({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
     assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_what_was_answered_is_counted(admin: httpx.AsyncClient, platform: MemoryPlatform) -> None:
+    for action in ("Reset", "Explode"):
+        await admin.post(COMMANDS, json={"action": action})
+    await admin.get("/admin/v1/stations/CP-9")
+    assert platform.answered == Answered(answers=3, failures=1, under_way=0)
