@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, get_args
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from starlette.types import Scope
 
 from actors.errors import CloudBayError
 from cluster.identity.caller import Caller, Role
@@ -300,6 +301,11 @@ def permissions(table: Mapping[str, Rule], roles: frozenset[Role], scopes: froze
     """Tell of every operation whether a caller with these roles and scopes may, without any relation to a station."""
     caller = Caller("", "", roles, scopes)
     return {operation: rule.allows(caller) for operation, rule in table.items()}
+
+
+def operation_of(scope: Scope) -> str:
+    """Return the operation that a request is for, like `GET /stations`; what has no route has one of no table."""
+    return f"{scope['method']} {getattr(scope.get('route'), 'path', '')}"
 
 
 def check(app: FastAPI, table: Mapping[str, Rule]) -> None:

@@ -64,7 +64,7 @@ class Description(NamedTuple):
 
 def build(services: ApiServices, description: Description) -> FastAPI:
     """Return an application on these services. Raises ValueError for an operation without a rule."""
-    return furnished(assembled(description), services, description.deprecated, json_only=True)
+    return furnished(assembled(description), services, description)
 
 
 def assembled(description: Description) -> FastAPI:
@@ -96,27 +96,21 @@ def assembled(description: Description) -> FastAPI:
     return app
 
 
-def furnished(
-    app: FastAPI,
-    services: ApiServices,
-    deprecated: Mapping[str, Deprecated] = MappingProxyType({}),
-    *,
-    json_only: bool = False,
-) -> FastAPI:
-    """Give an application the services behind it, and what every request gets; `json_only` says what bodies may be."""
+def furnished(app: FastAPI, services: ApiServices, description: Description | None = None) -> FastAPI:
+    """Give an application the services behind it, and what every request gets; bodies of one described are JSON."""
     api = services.settings.api
+    known = Description("", app.title, "", (), {}) if description is None else description
     app.state.services = services
     app.state.metrics = CollectorRegistry()
     app.add_middleware(FirstAnswers, repeats=services.repeats)
-    rules = getattr(app.state, "access", {})
-    app.add_middleware(Recorded, services=services, prefix=getattr(app.state, "prefix", ""), table=rules)
+    app.add_middleware(Recorded, services=services, prefix=known.prefix, table=known.table)
     app.add_middleware(ETags)
     most_bytes = {"max_body_bytes": api.max_body_kb * 1024, "max_header_bytes": api.max_header_kb * 1024}
-    app.add_middleware(Limits, **most_bytes, json_only=json_only)
+    app.add_middleware(Limits, **most_bytes, json_only=description is not None)
     app.add_middleware(Requests, new_id=services.new_id, registry=app.state.metrics, answered=services.answered)
     if api.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=api.cors_origins, **_CORS)
-    app.add_middleware(StandardHeaders, hsts_s=api.hsts_s, deprecated=deprecated)
+    app.add_middleware(StandardHeaders, hsts_s=api.hsts_s, deprecated=known.deprecated)
     add_problem_handlers(app)
     app.add_exception_handler(Repeated, repeat)
     return app

@@ -20,7 +20,7 @@ from cluster.identity.caller import Caller
 from cluster.identity.errors import BadToken
 from cluster.identity.relation import Standing
 from cluster.services import ApiServices
-from serve.access import Rule
+from serve.access import Rule, operation_of
 from serve.hal import Link, Template, given, properties
 
 Parts = Mapping[str, object]
@@ -41,7 +41,6 @@ class Context:
         self._table: Mapping[str, Rule] = request.app.state.access
         self._permissions: Mapping[str, bool] = request.app.state.permissions(caller.roles, caller.scopes)
         self._prefix: str = request.app.state.prefix
-        self._at, self._quoted_at = _NOWHERE, dict[str, str]()
 
     @property
     def token(self) -> str:
@@ -63,9 +62,9 @@ class Context:
         """Return who may do an operation."""
         return self._table[operation]
 
-    def href(self, path: str, **parts: object) -> str:
+    def href(self, path: str, at: Parts = _NOWHERE) -> str:
         """Return the address of a path of this application with its parts filled in."""
-        return self._filled(path, parts)
+        return self._prefix + path.format_map({name: _quoted(str(part)) for name, part in at.items()})
 
     def link(
         self, operation: str, at: Parts = _NOWHERE, *, query: str = "", relation: Standing | None = None
@@ -73,7 +72,7 @@ class Context:
         """Return a link to what a GET shows, None if the caller may not; `query` names variables to fill in."""
         if not self.may(operation, relation):
             return None
-        href = self._filled(operation.partition(" ")[2], at)
+        href = self.href(operation.partition(" ")[2], at)
         return {"href": f"{href}{{?{query}}}", "templated": True} if query else {"href": href}
 
     def events(self, **about: str) -> Link | None:
@@ -102,18 +101,11 @@ class Context:
         if not self.may(operation, relation):
             return None
         method, _, path = operation.partition(" ")
-        made: Template = {"title": title, "method": method, "target": self._filled(path, at)}
+        made: Template = {"title": title, "method": method, "target": self.href(path, at)}
         if body is not None:
             made["contentType"] = "application/json"
             made["properties"] = given(properties(body), values)
         return made
-
-    def _filled(self, path: str, at: Parts) -> str:
-        if not at:
-            return self._prefix + path
-        if at is not self._at:  # mostly they are the same for all links of an answer
-            self._at, self._quoted_at = at, {name: _quoted(str(part)) for name, part in at.items()}
-        return self._prefix + path.format_map(self._quoted_at)
 
     @property
     def again(self) -> bool:
@@ -152,13 +144,8 @@ async def caller(request: Request) -> Caller:
 async def permitted(request: Request) -> Context:
     """Return the context of a request that its caller may make. Raises BadToken, NotAllowed, StaleLogin."""
     context = Context(request, await caller(request))
-    context.demand(operation_of(request))
+    context.demand(operation_of(request.scope))
     return context
-
-
-def operation_of(request: Request) -> str:
-    """Return the operation of a request, like `GET /stations`."""
-    return f"{request.method} {request.scope['route'].path}"
 
 
 @lru_cache(maxsize=1024)

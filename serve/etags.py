@@ -13,6 +13,7 @@ from fastapi import Header
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.hal import HalResponse
+from serve.headers import sent
 
 IF_MATCH: Final = r'^(\*|(W/)?"[!#-~]*")$'
 IfMatch = Annotated[
@@ -49,7 +50,7 @@ class ETags:
         if scope["type"] != "http" or scope["method"] != "GET":
             await self._app(scope, receive, send)
             return
-        known = next((value.decode("latin-1") for name, value in scope["headers"] if name == _IF_NONE_MATCH), "")
+        known = sent(scope, _IF_NONE_MATCH).decode("latin-1")
         start: Message | None = None
 
         async def send_tagged(message: Message) -> None:

@@ -16,6 +16,8 @@ from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.access import operation_of
+
 NO_STORE: Final = "no-store"
 """Cache-Control of an answer that shows a secret."""
 
@@ -66,11 +68,15 @@ class StandardHeaders:
                 own = {name for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *(pair for pair in self._standard if pair[0] not in own)]
                 if self._deprecated:
-                    operation = f"{scope['method']} {getattr(scope.get('route'), 'path', None)}"
-                    message["headers"] += self._deprecated.get(operation, [])
+                    message["headers"] += self._deprecated.get(operation_of(scope), [])
             await send(message)
 
         await self._app(scope, receive, send_all)
+
+
+def sent(scope: Scope, name: bytes) -> bytes:
+    """Return what a request says in a header, nothing if it does not have it."""
+    return next((value for each, value in scope["headers"] if each == name), b"")
 
 
 def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

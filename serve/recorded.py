@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,21 +16,18 @@ from cluster.audit.entry import Origin, Outcome, Target, make_entry
 from cluster.identity.caller import Caller
 from cluster.services import ApiServices
 from cluster.store.views import masked
-from serve.access import Rule
+from serve.access import Rule, operation_of
 from serve.origin import address_of, network_of
 
 log = logging.getLogger(__name__)
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_NO_RULES: Final[Mapping[str, Rule]] = MappingProxyType({})
 
 
 class Recorded:
     """Records a request when its answer begins. The answer goes on whatever becomes of the record: the deed is done."""
 
-    def __init__(
-        self, app: ASGIApp, services: ApiServices, prefix: str = "", table: Mapping[str, Rule] = _NO_RULES
-    ) -> None:
+    def __init__(self, app: ASGIApp, services: ApiServices, prefix: str, table: Mapping[str, Rule]) -> None:
         self._app = app
         self._services = services
         self._prefix = prefix
@@ -52,9 +47,7 @@ class Recorded:
         await self._app(scope, receive, send_recorded)
 
     def _is_recorded(self, scope: Scope) -> bool:
-        if scope["method"] not in _READING:
-            return True
-        return f"{scope['method']} {getattr(scope.get('route'), 'path', None)}" in self._reads
+        return scope["method"] not in _READING or operation_of(scope) in self._reads
 
     async def _record(self, request: Request, status: int) -> None:
         route = getattr(request.scope.get("route"), "path", None)

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.services import Answered
+from serve.headers import sent
 from serve.problems import internal_problem
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Requests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other kinds of connection get an id and pass."""
-        given = dict(scope.get("headers", ())).get(_HEADER, b"")  # a lifespan has none
+        given = b"" if scope["type"] == "lifespan" else sent(scope, _HEADER)
         is_given = _GIVEN.fullmatch(given) is not None
         request_id = given.decode() if is_given else f"{self._life}-{next(self._numbers)}"
         scope.setdefault("state", {})["request_id"] = request_id

@@ -46,7 +46,7 @@ async def ask_for_approval(asked: ApprovalAsked, asking: Asking, response: Respo
     wish = Wish(asked.kind, asked.target, dict(asked.payload), asked.reason)
     approvals, approval_id = asking.services.approvals, asking.id_of("approval")
     approval = await approvals.ask(asking.caller, approval_id, wish, again=asking.again)
-    response.headers["Location"] = asking.href(_ONE, approval_id=approval.id)
+    response.headers["Location"] = asking.href(_ONE, {"approval_id": approval.id})
     return _shown(asking, approval)
 
 

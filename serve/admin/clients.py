@@ -42,7 +42,7 @@ async def register_client(
 ) -> dict[str, object]:
     """Register a client; a machine's secret is shown this once and not kept."""
     made = await _registered(asking.services.identity.clients, asked)
-    response.headers["Location"] = asking.href("/clients/{client_id}", client_id=made.client.id)
+    response.headers["Location"] = asking.href("/clients/{client_id}", {"client_id": made.client.id})
     return _with_secret(asking, made, response)
 
 

@@ -67,7 +67,7 @@ async def give_command(
     if command.finished:
         response.status_code = 200
     response.headers["Location"] = asking.href(
-        "/stations/{station_id}/commands/{command_id}", station_id=station_id, command_id=command.id
+        "/stations/{station_id}/commands/{command_id}", {"station_id": station_id, "command_id": command.id}
     )
     return _shown(asking, command)
 

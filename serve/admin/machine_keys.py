@@ -35,7 +35,7 @@ async def make_machine_key(asked: MachineKeyAsked, asking: Asking, response: Res
     made = await asking.services.identity.machine_keys.make(
         asking.caller, asked.name, frozenset(asked.roles), frozenset(asked.scopes), timedelta(days=asked.days)
     )
-    response.headers["Location"] = asking.href("/machine-keys/{key_id}", key_id=made.key.id)
+    response.headers["Location"] = asking.href("/machine-keys/{key_id}", {"key_id": made.key.id})
     response.headers["Cache-Control"] = NO_STORE
     return {**_shown(asking, made.key), "key": made.text}
 

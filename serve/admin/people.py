@@ -58,7 +58,7 @@ async def create_person(asked: UserAsked, asking: Asking, response: Response) ->
     """Add somebody with a one-time password, which is shown this once."""
     people = asking.services.identity.people
     made = await people.create(asked.login, frozenset(asked.roles), asked.name, asked.email)
-    response.headers["Location"] = asking.href("/people/{subject}", subject=made.user.id)
+    response.headers["Location"] = asking.href("/people/{subject}", {"subject": made.user.id})
     return _with_password(asking, made, response)
 
 

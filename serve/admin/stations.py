@@ -69,7 +69,7 @@ async def add_station(asked: StationAsked, asking: Asking, response: Response) -
     password, password_digest = _new_password(asking.services) if asked.password else (None, None)
     decisions = Configuration(asked.admission, asked.validation, password_digest, asked.site_id)
     await asking.services.chargers.configure(asked.station_id, decisions, create=True, again=asking.again)
-    response.headers["Location"] = asking.href("/stations/{station_id}", station_id=asked.station_id)
+    response.headers["Location"] = asking.href("/stations/{station_id}", {"station_id": asked.station_id})
     if password is not None:
         response.headers["Cache-Control"] = NO_STORE
     return {**await _configuration(asking, asked.station_id, response), "password": password}

@@ -18,7 +18,8 @@ from cluster.identity.caller import Caller
 from cluster.identity.relation import Holding, HoldingKind, Standing, Tie
 from cluster.services import ApiServices
 from cluster.store.views import Charge
-from serve.context import Context, caller, operation_of
+from serve.access import operation_of
+from serve.context import Context, asked, caller
 
 
 class About(NamedTuple):
@@ -99,11 +100,10 @@ async def allowed(request: Request) -> AppContext:
 
     Raises BadToken; NotFound for what its caller is nothing to, as for what does not exist; NotAllowed, StaleLogin.
     """
-    asking = await caller(request)
-    context = AppContext(request, asking, About())
-    operation = operation_of(request)
+    context = AppContext(request, await caller(request), About())
+    operation = operation_of(request.scope)
     if context.rule(operation).relations is not None:
-        context.about = await _look_up(context.services, asking, request.path_params)
+        context.about = await _look_up(context.services, context.caller, request.path_params)
     context.demand(operation, context.about.standing)
     return context
 
@@ -118,9 +118,4 @@ async def _look_up(services: ApiServices, asking: Caller, parts: Mapping[str, st
     raise NotFound("there is no such holding")
 
 
-async def _asked(request: Request) -> AppContext:
-    context: AppContext = request.state.asking
-    return context
-
-
-Asking = Annotated[AppContext, Depends(_asked)]
+Asking = Annotated[AppContext, Depends(asked)]

@@ -82,7 +82,7 @@ async def start(
     )
     if command.transaction is not None:
         response.status_code = 201
-    response.headers["Location"] = asking.href("/charge-requests/{request_id}", request_id=command.id)
+    response.headers["Location"] = asking.href("/charge-requests/{request_id}", {"request_id": command.id})
     return _request(asking, command.id, command)
 
 
@@ -115,7 +115,7 @@ async def stop(charge_id: str, asking: Asking, response: Response, prefer: _Pref
         raise Conflict(f"the station did not end the charge: {command.error or command.status}")
     if command.finished:
         response.status_code = 200
-    response.headers["Location"] = asking.href("/charges/{charge_id}", charge_id=charge_id)
+    response.headers["Location"] = asking.href("/charges/{charge_id}", {"charge_id": charge_id})
     return _shown(asking, charge_id)
 
 

@@ -11,7 +11,8 @@ from actors.errors import Changed
 from cluster.identity.caller import Caller
 from cluster.webhooks.model import Filter, Subscription
 from cluster.webhooks.subscriptions import WithSecret
-from serve.context import Asking, Context, operation_of
+from serve.access import operation_of
+from serve.context import Asking, Context
 from serve.etags import IfMatch, expected, quoted
 from serve.hal import ListOf, present
 from serve.headers import NO_STORE
@@ -49,7 +50,7 @@ async def create_webhook(asked: WebhookAsked, asking: Asking, response: Response
     wants = Filter(tuple(asked.kinds), tuple(asked.station_ids), tuple(asked.site_ids))
     webhooks, webhook_id = asking.services.webhooks, asking.id_of("webhook")
     made = await webhooks.create(acting(asking), webhook_id, asked.url, wants)
-    response.headers["Location"] = asking.href(_ONE, webhook_id=made.subscription.id)
+    response.headers["Location"] = asking.href(_ONE, {"webhook_id": made.subscription.id})
     return _with_secret(asking, made, response)
 
 
@@ -91,7 +92,7 @@ async def rotate_webhook_secret(webhook_id: str, asking: Asking, response: Respo
 
 def acting(asking: Context) -> Caller:
     """Return the caller with the roles that count here: in the app staff have no more to say than anybody."""
-    if asking.rule(operation_of(asking.request)).roles:
+    if asking.rule(operation_of(asking.request.scope)).roles:
         return asking.caller
     return msgspec.structs.replace(asking.caller, roles=frozenset())
 
